@@ -1,0 +1,12 @@
+//! `keyblind policy`.
+
+use std::process::ExitCode;
+
+use super::out;
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {}
+
+pub(crate) fn main(_args: Args) -> ExitCode {
+    out::fail(out::REFUSED, "policy: not built yet")
+}

@@ -1,0 +1,6 @@
+//! keyblind: run agent tools blind to your keys.
+//!
+//! Modules in the order in which data flows; a module knows only those above it.
+//! `docs/architecture.md` says what is deliberately absent from each.
+
+pub mod cli;
