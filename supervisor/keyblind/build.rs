@@ -1,0 +1,25 @@
+//! Builds the two things that the binary carries as bytes: the seccomp programs compiled from
+//! `policies/seccomp.toml`, and the reaper, a static program of its own without a standard library.
+//!
+//! Compiling the programs here rather than in each run takes libseccomp off the start path and off the list of
+//! things that a host must have installed.
+
+#![expect(clippy::print_stdout, reason = "cargo reads a build script's instructions from its stdout")]
+
+#[path = "build/reaper.rs"]
+mod reaper;
+#[path = "build/seccomp.rs"]
+mod seccomp;
+
+use std::error::Error;
+use std::path::PathBuf;
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let out = PathBuf::from(std::env::var_os("OUT_DIR").ok_or("OUT_DIR is not set")?);
+    let arch = std::env::var("CARGO_CFG_TARGET_ARCH")?;
+    if arch != "x86_64" {
+        return Err(format!("keyblind is built for x86_64 so far, not for {arch}").into());
+    }
+    seccomp::build(&out)?;
+    reaper::build(&out)
+}

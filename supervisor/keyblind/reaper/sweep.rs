@@ -1,0 +1,98 @@
+//! What is left of a run when its supervisor was killed: a cgroup and, in-place, a directory for temporary files.
+
+use crate::{SUPERVISOR, sys};
+
+const CGROUP: i32 = 4;
+const CGROUP_PARENT: i32 = 5;
+const SCRATCH: i32 = 6;
+const SCRATCH_PARENT: i32 = 7;
+
+/// Waits for the supervisor to end. If it said that it has tidied up itself, there is nothing to do.
+pub fn sweep(cgroup: &[u8], scratch: &[u8]) -> ! {
+    let mut word = [0u8; 1];
+    loop {
+        match sys::read(SUPERVISOR, &mut word) {
+            sys::EINTR => {}
+            0 => break,
+            _ => sys::exit(0),
+        }
+    }
+    if cgroup.len() > 1 {
+        end_cgroup(cgroup);
+    }
+    if scratch.len() > 1 {
+        // A run that was still dying may create another file after the directory was emptied.
+        for _ in 0..100 {
+            empty(SCRATCH, 0);
+            // SAFETY: an argument of this process, NUL-terminated by the kernel.
+            if unsafe { sys::unlinkat(SCRATCH_PARENT, scratch.as_ptr(), sys::AT_REMOVEDIR) } == 0 {
+                break;
+            }
+            pause();
+        }
+    }
+    sys::exit(0)
+}
+
+fn end_cgroup(name: &[u8]) {
+    let kill = sys::openat(CGROUP as isize, b"cgroup.kill\0", sys::O_CLOEXEC | 1);
+    if kill >= 0 {
+        sys::write(kill as i32, b"1");
+        sys::close(kill as i32);
+    }
+    // rmdir fails with EBUSY until the last process is gone, so it is the test as well.
+    for _ in 0..1000 {
+        // SAFETY: an argument of this process, NUL-terminated by the kernel.
+        if unsafe { sys::unlinkat(CGROUP_PARENT, name.as_ptr(), sys::AT_REMOVEDIR) } == 0 {
+            return;
+        }
+        pause();
+    }
+}
+
+fn pause() {
+    sys::poll(&mut [], 5);
+}
+
+/// Removes everything below the open directory `dir`, following no link. Depth is bounded, so that a run cannot
+/// end this process by nesting directories: what is deeper stays, and stays visible.
+fn empty(dir: i32, depth: u32) {
+    if depth > 64 {
+        return;
+    }
+    let again = sys::openat(dir as isize, b".\0", sys::O_DIRECTORY_CLOEXEC);
+    if again < 0 {
+        return;
+    }
+    let mut entries = [0u8; 2048];
+    loop {
+        let filled = sys::getdents(again as i32, &mut entries);
+        if filled <= 0 {
+            break;
+        }
+        let mut at = 0;
+        while at + 19 < filled as usize {
+            let length = usize::from(u16::from_ne_bytes([entries[at + 16], entries[at + 17]]));
+            if length < 20 {
+                break;
+            }
+            let name = &entries[at + 19..(at + length).min(entries.len())];
+            at += length;
+            if name.starts_with(b".\0") || name.starts_with(b"..\0") {
+                continue;
+            }
+            // SAFETY: the kernel terminates d_name with a NUL inside the record.
+            if unsafe { sys::unlinkat(dir, name.as_ptr(), 0) } == 0 {
+                continue;
+            }
+            let inner = sys::openat(again, name, sys::O_DIRECTORY_CLOEXEC | sys::O_NOFOLLOW);
+            if inner >= 0 {
+                empty(inner as i32, depth + 1);
+                sys::close(inner as i32);
+            }
+            // SAFETY: as above.
+            unsafe { sys::unlinkat(dir, name.as_ptr(), sys::AT_REMOVEDIR) };
+        }
+    }
+    sys::close(again as i32);
+}
