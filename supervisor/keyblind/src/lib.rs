@@ -3,4 +3,6 @@
 //! Modules in the order in which data flows; a module knows only those above it.
 //! `docs/architecture.md` says what is deliberately absent from each.
 
+pub mod policy;
+
 pub mod cli;
