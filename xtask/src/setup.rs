@@ -1,0 +1,252 @@
+//! `cargo xtask setup`: what this machine lacks, said first, then installed.
+
+use std::io::{self, BufRead, IsTerminal, Write};
+use std::path::Path;
+use std::process::{Command, ExitCode};
+
+use crate::shell::{self, Error, Result};
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Do not ask. Without a terminal there is nobody to ask, and this is what happens
+    #[arg(long)]
+    yes: bool,
+    /// Only say what is missing; the status is 1 if anything is
+    #[arg(long)]
+    check: bool,
+}
+
+pub(crate) fn main(args: &Args) -> Result<ExitCode> {
+    if !args.check {
+        install(For::Test, args.yes)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let lacking = lacking(For::Test);
+    for need in &lacking {
+        shell::say(format_args!("missing: {} ({}), for {}", need.what, need.package, need.why));
+    }
+    Ok(if lacking.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// What the machine is being prepared for; each includes those before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum For {
+    Build,
+    Demo,
+    Test,
+}
+
+/// How to tell that something is there. A package database would miss what was installed by hand.
+#[derive(Debug)]
+enum Probe {
+    /// A program of this name is on PATH.
+    Program(&'static str),
+    /// One of these files exists.
+    File(&'static [&'static str]),
+    /// This command ends with status 0.
+    Works(&'static [&'static str]),
+}
+
+#[derive(Debug)]
+struct Need {
+    what: &'static str,
+    /// The name in Debian and Ubuntu.
+    package: &'static str,
+    why: &'static str,
+    from: For,
+    probe: Probe,
+}
+
+const fn need(what: &'static str, package: &'static str, why: &'static str, from: For, probe: Probe) -> Need {
+    Need { what, package, why, from, probe }
+}
+
+const NEEDS: &[Need] = &[
+    need("C compiler", "gcc", "linking", For::Build, Probe::Program("cc")),
+    need("C library headers", "libc6-dev", "linking", For::Build, Probe::File(&["/usr/include/stdlib.h"])),
+    need("pkg-config", "pkg-config", "finding libseccomp", For::Build, Probe::Program("pkg-config")),
+    need(
+        "libseccomp headers",
+        "libseccomp-dev",
+        "compiling the system call filter",
+        For::Build,
+        Probe::Works(&["pkg-config", "--exists", "libseccomp"]),
+    ),
+    need("git", "git", "the demo and benign jobs", For::Demo, Probe::Program("git")),
+    need("python3", "python3", "the demo and benign jobs", For::Demo, Probe::File(&["/usr/bin/python3"])),
+    need("curl", "curl", "the demo and benign jobs", For::Demo, Probe::Program("curl")),
+    need(
+        "python3 venv",
+        "python3-venv",
+        "the pip job",
+        For::Test,
+        Probe::Works(&["/usr/bin/python3", "-c", "import ensurepip, venv"]),
+    ),
+    need("AddressSanitizer", "gcc", "the ASan job", For::Test, Probe::Works(&["sh", "-c", ASAN])),
+    need("sqlite3", "sqlite3", "the sqlite job", For::Test, Probe::Program("sqlite3")),
+    need("vim", "vim", "the terminal jobs", For::Test, Probe::Program("vim")),
+    need("less", "less", "the terminal jobs", For::Test, Probe::Program("less")),
+    need("top", "procps", "the terminal jobs", For::Test, Probe::Program("top")),
+    need("tar", "tar", "the archive job", For::Test, Probe::Program("tar")),
+    need("gzip", "gzip", "the archive job", For::Test, Probe::Program("gzip")),
+    need("node", "nodejs", "the node and npm jobs", For::Test, Probe::Program("node")),
+    need("npm", "npm", "the npm job", For::Test, Probe::Program("npm")),
+    need("javac", "default-jdk-headless", "the JVM job", For::Test, Probe::Program("javac")),
+];
+
+const ASAN: &str = "test -e \"$(cc -print-file-name=libasan.so)\"";
+
+fn lacking(purpose: For) -> Vec<&'static Need> {
+    NEEDS.iter().filter(|need| need.from <= purpose && !present(&need.probe)).collect()
+}
+
+fn present(probe: &Probe) -> bool {
+    match probe {
+        Probe::Program(name) => shell::on_path(name),
+        Probe::File(paths) => paths.iter().any(|path| Path::new(path).exists()),
+        Probe::Works(words) => match words.split_first() {
+            Some((program, args)) => {
+                let quiet = std::process::Stdio::null;
+                let mut command = Command::new(program);
+                command.args(args).stdin(quiet()).stdout(quiet()).stderr(quiet());
+                command.status().is_ok_and(|status| status.success())
+            }
+            None => false,
+        },
+    }
+}
+
+fn packages(needs: &[&Need]) -> Vec<&'static str> {
+    let mut names: Vec<_> = needs.iter().map(|need| need.package).collect();
+    names.sort_unstable();
+    names.dedup();
+    names
+}
+
+/// An error that names the packages when something is missing.
+pub(crate) fn check(purpose: For) -> Result<()> {
+    let lacking = lacking(purpose);
+    if lacking.is_empty() {
+        return Ok(());
+    }
+    let things: Vec<_> = lacking.iter().map(|need| need.what).collect();
+    Err(Error::Said(format!(
+        "missing: {}. Run `cargo xtask setup`, or install: {}",
+        things.join(", "),
+        packages(&lacking).join(" ")
+    )))
+}
+
+/// Says what is missing, asks where there is a terminal, and installs it.
+pub(crate) fn install(purpose: For, yes: bool) -> Result<()> {
+    if purpose == For::Test {
+        components()?;
+    }
+    let lacking = lacking(purpose);
+    if lacking.is_empty() {
+        shell::say("setup: nothing is missing");
+        return Ok(());
+    }
+    for need in &lacking {
+        shell::say(format_args!("setup: missing {} ({}), for {}", need.what, need.package, need.why));
+    }
+    let packages = packages(&lacking);
+    let Some(mut commands) = installer(&packages) else {
+        return Err(Error::Said(format!(
+            "setup knows only Debian and Ubuntu. Install what these are called here, then run the verb again: {}",
+            packages.join(" ")
+        )));
+    };
+    for command in &commands {
+        shell::say(format_args!("setup: will run {}", shell::line(command)));
+    }
+    if !yes && io::stdin().is_terminal() && !agreed()? {
+        return Err(Error::Said("setup: nothing was installed".to_owned()));
+    }
+    for command in &mut commands {
+        shell::run(command)?;
+    }
+    check(purpose)
+}
+
+/// The two commands that install `packages` here, or `None` where the packages have other names.
+fn installer(packages: &[&str]) -> Option<Vec<Command>> {
+    if !debian_like(&std::fs::read_to_string("/etc/os-release").unwrap_or_default()) {
+        return None;
+    }
+    let apt = |args: &[&str]| {
+        let mut command = if nix::unistd::geteuid().is_root() {
+            Command::new("apt-get")
+        } else {
+            let mut sudo = Command::new("sudo");
+            sudo.arg("apt-get");
+            sudo
+        };
+        command.args(args).env("DEBIAN_FRONTEND", "noninteractive").stdin(std::process::Stdio::null());
+        command
+    };
+    let mut install = vec!["install", "--yes", "--no-install-recommends"];
+    install.extend(packages);
+    Some(vec![apt(&["update", "--quiet"]), apt(&install)])
+}
+
+/// Whether os-release(5) text describes a system with Debian's package names.
+fn debian_like(os_release: &str) -> bool {
+    let value = |line: &str, key: &str| line.strip_prefix(key).map(|rest| rest.trim_matches('"').to_owned());
+    os_release.lines().any(|line| {
+        let named = value(line, "ID=").or_else(|| value(line, "ID_LIKE=")).unwrap_or_default();
+        named.split(' ').any(|id| id == "debian" || id == "ubuntu")
+    })
+}
+
+fn agreed() -> Result<bool> {
+    let prompt = |error| Error::File { path: "terminal".into(), source: error };
+    let mut out = io::stdout().lock();
+    write!(out, "setup: go on? [y/N] ").and_then(|()| out.flush()).map_err(prompt)?;
+    let mut answer = String::new();
+    io::stdin().lock().read_line(&mut answer).map_err(prompt)?;
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+}
+
+/// A toolchain of rustup's minimal profile lacks the formatter and the linter.
+fn components() -> Result<()> {
+    for (program, component) in [("cargo-fmt", "rustfmt"), ("cargo-clippy", "clippy")] {
+        if present(&Probe::Works(match component {
+            "rustfmt" => &["cargo", "fmt", "--version"],
+            _ => &["cargo", "clippy", "--version"],
+        })) {
+            continue;
+        }
+        shell::say(format_args!("setup: missing {program}, will run rustup component add {component}"));
+        shell::run(Command::new("rustup").args(["component", "add", component]).current_dir(shell::root()))?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn debian_and_its_children_are_known() {
+        assert!(debian_like("PRETTY_NAME=\"Debian GNU/Linux 12 (bookworm)\"\nID=debian\n"));
+        assert!(debian_like("ID=linuxmint\nID_LIKE=\"ubuntu debian\"\n"));
+        assert!(!debian_like("ID=fedora\nID_LIKE=\"rhel centos\"\n"));
+        assert!(!debian_like("NAME=\"not debian\"\nID=arch\n"));
+    }
+
+    #[test]
+    fn what_a_build_needs_is_part_of_what_a_test_needs() {
+        assert!(NEEDS.iter().any(|need| need.from == For::Build));
+        assert!(For::Build < For::Demo && For::Demo < For::Test);
+        assert_eq!(packages(&[&NEEDS[0], &NEEDS[0]]), ["gcc"]);
+    }
+
+    #[test]
+    fn a_missing_program_is_seen() {
+        assert!(!present(&Probe::Program("keyblind-no-such-program")));
+        assert!(!present(&Probe::Works(&["sh", "-c", "exit 3"])));
+        assert!(present(&Probe::Works(&["sh", "-c", "exit 0"])));
+        assert!(!present(&Probe::File(&["/keyblind-no-such-file"])));
+    }
+}
