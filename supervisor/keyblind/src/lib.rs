@@ -4,5 +4,8 @@
 //! `docs/architecture.md` says what is deliberately absent from each.
 
 pub mod policy;
+mod sys;
+
+pub mod spawn;
 
 pub mod cli;

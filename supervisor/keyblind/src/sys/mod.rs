@@ -1,0 +1,125 @@
+//! Safe wrappers over the system calls that nix does not have. The only module, with `spawn::child` and
+//! `spawn::mounts`, in which `unsafe` may stand.
+#![expect(unsafe_code, reason = "raw system calls")]
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+
+use nix::fcntl::{FcntlArg, SealFlag, fcntl};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::memfd::{MFdFlags, memfd_create};
+use nix::sys::signal::Signal;
+
+/// Takes ownership of a descriptor that a system call has just returned.
+pub(crate) fn own(fd: RawFd) -> OwnedFd {
+    // SAFETY: the callers pass what a system call returned to them as a new descriptor, once.
+    unsafe { OwnedFd::from_raw_fd(fd) }
+}
+
+/// A file in memory with `content`, closed on exec, sealed against every change (memfd_create(2)).
+pub(crate) fn sealed_copy(name: &str, content: &[u8]) -> io::Result<OwnedFd> {
+    let fd = memfd_create(name, MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING)?;
+    let mut file = File::from(fd);
+    file.write_all(content)?;
+    let seals = SealFlag::F_SEAL_SEAL | SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_GROW | SealFlag::F_SEAL_WRITE;
+    fcntl(&file, FcntlArg::F_ADD_SEALS(seals))?;
+    Ok(file.into())
+}
+
+/// pidfd_send_signal(2), Linux 5.1.
+pub(crate) fn pidfd_send_signal(pidfd: &OwnedFd, signal: Signal) -> io::Result<()> {
+    // SAFETY: a descriptor, a number, no siginfo, no flags.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_pidfd_send_signal,
+            pidfd.as_raw_fd(),
+            signal as i32,
+            std::ptr::null::<libc::siginfo_t>(),
+            0,
+        )
+    };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// Whether the process of `pidfd` has ended. A pidfd is readable from then on (pidfd_open(2)).
+pub(crate) fn has_ended(pidfd: &OwnedFd) -> bool {
+    let mut fds = [PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)];
+    poll(&mut fds, PollTimeout::ZERO).is_ok_and(|ready| ready > 0)
+}
+
+/// The signal mask of this thread.
+pub(crate) fn signal_mask() -> libc::sigset_t {
+    // SAFETY: sigset_t is plain data, and a null set with any `how` only reads the mask (pthread_sigmask(3)).
+    unsafe {
+        let mut mask = std::mem::zeroed();
+        libc::pthread_sigmask(libc::SIG_BLOCK, std::ptr::null(), &mut mask);
+        mask
+    }
+}
+
+/// Landlock's ABI version; 0 when the kernel has none or it is switched off (landlock_create_ruleset(2)).
+pub(crate) fn landlock_abi() -> u32 {
+    const LANDLOCK_CREATE_RULESET_VERSION: u32 = 1;
+    // SAFETY: a null attribute of size 0 with this flag asks for the version.
+    let version = unsafe {
+        libc::syscall(
+            libc::SYS_landlock_create_ruleset,
+            std::ptr::null::<u8>(),
+            0,
+            LANDLOCK_CREATE_RULESET_VERSION,
+        )
+    };
+    u32::try_from(version).unwrap_or(0)
+}
+
+/// Makes this process hard to look into: not dumpable, so that its files in /proc belong to root and nobody of the
+/// same user may trace it; no core dump.
+pub(crate) fn harden() -> io::Result<()> {
+    nix::sys::prctl::set_dumpable(false)?;
+    nix::sys::resource::setrlimit(nix::sys::resource::Resource::RLIMIT_CORE, 1, 1)?;
+    Ok(())
+}
+
+/// Overwrites this process's own environment block, which /proc/PID/environ shows to whoever may look. The
+/// variables are gone from this process afterwards. Call before there is a second thread.
+pub(crate) fn overwrite_environment() -> io::Result<()> {
+    // Fields 50 and 51 of proc_pid_stat(5), env_start and env_end: where the kernel reads /proc/PID/environ.
+    let stat = std::fs::read_to_string("/proc/self/stat")?;
+    let fields: Vec<&str> = stat.rsplit_once(')').map_or("", |(_, rest)| rest).split_whitespace().collect();
+    let field = |number: usize| fields.get(number - 3).and_then(|text| text.parse::<usize>().ok()).unwrap_or(0);
+    let (start, end) = (field(50), field(51));
+    if start == 0 || end < start {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "/proc/self/stat does not say where it is"));
+    }
+    // SAFETY: the kernel put the block there for this process alone and nothing else lies in it; the pointers into
+    // it are dropped by clearenv in the same breath, and there is one thread.
+    unsafe {
+        libc::clearenv();
+        std::ptr::write_bytes(start as *mut u8, 0, end - start);
+    }
+    // Another mapping of the same page does not exist, but the compiler must not drop the write either.
+    std::sync::atomic::compiler_fence(std::sync::atomic::Ordering::SeqCst);
+    Ok(())
+}
+
+/// The window size of a terminal (ioctl_tty(2)).
+pub(crate) fn terminal_size(fd: BorrowedFd<'_>) -> io::Result<libc::winsize> {
+    // SAFETY: winsize is plain data and outlives the call.
+    unsafe {
+        let mut size: libc::winsize = std::mem::zeroed();
+        if libc::ioctl(fd.as_raw_fd(), libc::TIOCGWINSZ, &mut size) < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        Ok(size)
+    }
+}
+
+/// Sets the window size of a terminal; its foreground process group gets SIGWINCH from the kernel.
+pub(crate) fn set_terminal_size(fd: BorrowedFd<'_>, size: &libc::winsize) -> io::Result<()> {
+    // SAFETY: the structure outlives the call.
+    if unsafe { libc::ioctl(fd.as_raw_fd(), libc::TIOCSWINSZ, size) } < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
+}
