@@ -12,7 +12,10 @@ use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, openat, renameat};
 use nix::sys::stat::{Mode, fstatat};
 
+use super::loss::add;
 use super::{JournalError, walk};
+use crate::event::{Event, Kind};
+use crate::wire;
 
 /// Size in bytes at which the journal becomes `events.jsonl.1` and a new one begins.
 pub(super) const ROTATE_AT: u64 = 64 << 20;
@@ -30,6 +33,8 @@ pub(super) struct LogFile {
     /// Device and inode of `file`.
     identity: (u64, u64),
     rotate_at: u64,
+    /// Counts by kind of what rotations dropped, until they are taken.
+    dropped: BTreeMap<String, u64>,
 }
 
 /// Unlocks on drop.
@@ -48,30 +53,31 @@ impl LogFile {
     /// Opens the log `path`, whose directory is `directory`.
     pub(super) fn open(directory: OwnedFd, path: &Path, rotate_at: u64) -> Result<Self, JournalError> {
         let (file, identity) = walk::log_file(&directory, path)?;
-        Ok(Self { directory, path: path.to_owned(), file, identity, rotate_at })
+        Ok(Self { directory, path: path.to_owned(), file, identity, rotate_at, dropped: BTreeMap::new() })
     }
 
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Appends one line with one write(2). If the line before it is torn, it is ended first. Returns the
-    /// counts by kind of what a rotation dropped, if one was due.
-    pub(super) fn append(&mut self, line: &[u8]) -> Result<Option<BTreeMap<String, u64>>, Errno> {
-        let mut dropped = None;
+    /// Appends one line with one write(2). If the line before it is torn, it is ended first.
+    pub(super) fn append(&mut self, line: &[u8]) -> Result<(), Errno> {
         // Each turn but the last found the file moved by another writer or moved it; three of that in a row
         // is somebody playing with the directory.
         for _ in 0..4 {
             match self.try_append(line)? {
-                Turn::Done => return Ok(dropped),
-                Turn::Moved => self.reopen()?,
-                Turn::Rotated(counts) => {
-                    dropped = Some(counts);
-                    self.reopen()?;
-                }
+                Turn::Done => return Ok(()),
+                Turn::Moved => {}
+                Turn::Rotated(counts) => add(&mut self.dropped, &counts),
             }
+            self.reopen()?;
         }
         Err(Errno::ESTALE)
+    }
+
+    /// Counts by kind of the events that rotations dropped since the last call.
+    pub(super) fn take_dropped(&mut self) -> BTreeMap<String, u64> {
+        std::mem::take(&mut self.dropped)
     }
 
     fn try_append(&self, line: &[u8]) -> Result<Turn, Errno> {
@@ -159,7 +165,8 @@ enum Turn {
 }
 
 /// Counts lines by kind, by the text with which `wire` begins each line. A line that begins otherwise is
-/// torn and was never an event.
+/// torn and was never an event. A `lost` line hands on its own counts: they are all that is left of what it
+/// stands for.
 fn count_kinds(file: File) -> Result<BTreeMap<String, u64>, Errno> {
     let mut counts = BTreeMap::new();
     let mut reader = BufReader::with_capacity(1 << 16, file);
@@ -171,12 +178,17 @@ fn count_kinds(file: File) -> Result<BTreeMap<String, u64>, Errno> {
             Ok(_) => {}
             Err(error) => return Err(error.raw_os_error().map_or(Errno::EIO, Errno::from_raw)),
         }
-        let kind =
-            line.strip_prefix(br#"{"v":1,"kind":""#).and_then(|rest| rest.split(|b| *b == b'"').next());
-        if let Some(kind) = kind.and_then(|kind| std::str::from_utf8(kind).ok())
-            && line.ends_with(b"}\n")
-        {
-            *counts.entry(kind.to_owned()).or_default() += 1;
+        let rest = line.strip_prefix(br#"{"v":1,"kind":""#).filter(|_| line.ends_with(b"}\n"));
+        let Some(kind) = rest.and_then(|rest| rest.split(|b| *b == b'"').next()) else { continue };
+        if kind == b"lost" {
+            if let Ok(Event { kind: Kind::Lost(lost), .. }) = wire::decode(&line) {
+                add(&mut counts, &lost.counts);
+            }
+        } else if let Ok(kind) = std::str::from_utf8(kind) {
+            match counts.get_mut(kind) {
+                Some(count) => *count += 1,
+                None => drop(counts.insert(kind.to_owned(), 1)),
+            }
         }
     }
 }
@@ -184,21 +196,24 @@ fn count_kinds(file: File) -> Result<BTreeMap<String, u64>, Errno> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event::{Context, Lost};
+    use crate::{Recorder, RunId, SessionId};
 
     #[test]
     fn a_rotated_file_is_counted_by_kind() {
+        let mut recorder = Recorder::new(Context::new(RunId::new(), SessionId::new()));
+        let counts = [("access.denied".to_owned(), 40), ("redacted".to_owned(), 2)].into();
+        let lost = wire::encode(&recorder.event(Kind::Lost(Lost { lane: "rotation".into(), counts })));
+        let mut text = Vec::new();
+        text.extend_from_slice(b"{\"v\":1,\"kind\":\"access.denied\",\"id\":\"x\"}\n");
+        text.extend_from_slice(b"{\"v\":1,\"kind\":\"access.denied\",\"id\n\n");
+        text.extend_from_slice(&lost);
+        text.extend_from_slice(b"{\"v\":1,\"kind\":\"access.denied\"}\n");
+        text.extend_from_slice(b"{\"v\":1,\"kind\":\"access.masked\"}");
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("old");
-        let text = concat!(
-            "{\"v\":1,\"kind\":\"access.denied\",\"id\":\"x\"}\n",
-            "{\"v\":1,\"kind\":\"lost\"}\n",
-            "{\"v\":1,\"kind\":\"access.denied\",\"id\n",
-            "\n",
-            "{\"v\":1,\"kind\":\"access.denied\"}\n",
-            "{\"v\":1,\"kind\":\"lost\"}",
-        );
         std::fs::write(&path, text).unwrap();
         let counts = count_kinds(File::open(&path).unwrap()).unwrap();
-        assert_eq!(counts, [("access.denied".to_owned(), 2), ("lost".to_owned(), 1)].into());
+        assert_eq!(counts, [("access.denied".to_owned(), 42), ("redacted".to_owned(), 2)].into());
     }
 }

@@ -42,9 +42,9 @@ impl Pending {
     }
 
     /// Counts what a rotation dropped while `event` was written.
-    pub(super) fn rotated(&mut self, event: &Event, dropped: BTreeMap<String, u64>) {
+    pub(super) fn rotated(&mut self, event: &Event, dropped: &BTreeMap<String, u64>) {
         if !dropped.is_empty() {
-            add(&mut self.entry(ROTATION, event, false).counts, &dropped);
+            add(&mut self.entry(ROTATION, event, false).counts, dropped);
         }
     }
 
@@ -96,7 +96,8 @@ impl Pending {
     }
 }
 
-fn add(counts: &mut BTreeMap<String, u64>, more: &BTreeMap<String, u64>) {
+/// Adds `more` to `counts`.
+pub(super) fn add(counts: &mut BTreeMap<String, u64>, more: &BTreeMap<String, u64>) {
     for (kind, n) in more {
         let count = counts.entry(kind.clone()).or_default();
         *count = count.saturating_add(*n);

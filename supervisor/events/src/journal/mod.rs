@@ -243,8 +243,10 @@ impl Sink {
         let written = self.report().and_then(|()| self.write(event, line));
         if written.is_err() {
             self.pending.count(&self.name, event);
+            return written;
         }
-        written
+        // What a rotation dropped goes on record at once; if that fails, the event is still written.
+        self.report()
     }
 
     /// Writes the `lost` events that are due; each is forgotten once it is written.
@@ -261,10 +263,9 @@ impl Sink {
         match &mut self.target {
             Target::Fd(descriptor) => descriptor.append(line),
             Target::File(file) => {
-                if let Some(dropped) = file.append(line)? {
-                    self.pending.rotated(event, dropped);
-                }
-                Ok(())
+                let written = file.append(line);
+                self.pending.rotated(event, &file.take_dropped());
+                written
             }
         }
     }
