@@ -9,7 +9,10 @@ mod escape;
 mod event;
 mod ids;
 mod journal;
+mod read;
 mod recorder;
+mod render;
+mod summary;
 mod sys;
 mod wire;
 
@@ -22,5 +25,8 @@ pub use event::{
 };
 pub use ids::{CallId, EventId, IdError, Label, Labels, RunId, SessionId, TraceParent};
 pub use journal::{Journal, JournalError, Place, Sink};
+pub use read::{Filter, Follow, Item, Log, ReadError, Wake};
 pub use recorder::Recorder;
+pub use render::Renderer;
+pub use summary::Summary;
 pub use wire::{WireError, decode, encode};

@@ -62,9 +62,9 @@ impl LogFile {
 
     /// Appends one line with one write(2). If the line before it is torn, it is ended first.
     pub(super) fn append(&mut self, line: &[u8]) -> Result<(), Errno> {
-        // Each turn but the last found the file moved by another writer or moved it; three of that in a row
-        // is somebody playing with the directory.
-        for _ in 0..4 {
+        // Each turn but the last found the file moved by another writer or moved it. As a file holds tens of
+        // thousands of lines, so many of that in a row is somebody playing with the directory.
+        for _ in 0..32 {
             match self.try_append(line)? {
                 Turn::Done => return Ok(()),
                 Turn::Moved => {}
