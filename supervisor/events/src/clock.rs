@@ -31,6 +31,11 @@ impl Wall {
         self.0
     }
 
+    /// The moment `distance` before this one, 1970 at the earliest.
+    pub fn before(self, distance: std::time::Duration) -> Self {
+        Self(self.0.saturating_sub(u64::try_from(distance.as_nanos()).unwrap_or(u64::MAX)))
+    }
+
     /// As RFC 3339 in UTC with milliseconds, as people read it.
     pub fn millis(self) -> String {
         self.with_fraction(3)
@@ -102,6 +107,14 @@ mod tests {
         for bad in ["", "yesterday", "2026-11-23", "1969-12-31T23:59:59Z", "2555-01-01T00:00:00Z"] {
             assert!(bad.parse::<Wall>().is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn goes_back_as_far_as_1970() {
+        let second = std::time::Duration::from_secs(1);
+        assert_eq!(Wall::from_unix_ns(1_500_000_000).before(second), Wall::from_unix_ns(500_000_000));
+        assert_eq!(Wall::from_unix_ns(5).before(second), Wall::from_unix_ns(0));
+        assert_eq!(Wall::from_unix_ns(5).before(std::time::Duration::MAX), Wall::from_unix_ns(0));
     }
 
     #[test]
