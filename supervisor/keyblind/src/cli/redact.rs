@@ -1,12 +1,214 @@
-//! `keyblind redact`.
+//! `keyblind redact`: standard input to standard output through the redactor, or a check of files.
 
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+
+use keyblind_redact::{Hit, Hits, Mark, Matcher, Redactor, Shapes};
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, fcntl};
 
 use super::out;
 
-#[derive(Debug, clap::Args)]
-pub(crate) struct Args {}
+/// Bytes per read, and the size asked for of the pipes on both sides: the default limit of
+/// `/proc/sys/fs/pipe-max-size`.
+const BUFFER: usize = 1 << 20;
+/// Something was found by `--check`.
+const FOUND: u8 = 1;
 
-pub(crate) fn main(_args: Args) -> ExitCode {
-    out::fail(out::REFUSED, "redact: not built yet")
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Redact the value of this variable, in all encodings
+    #[arg(long, value_name = "NAME")]
+    redact_env: Vec<String>,
+    /// `none`: known values only, no built-in rules
+    #[arg(long, value_name = "none")]
+    rules: Option<String>,
+    /// What stands in place of a secret: [REDACTED:NAME] or [REDACTED]
+    #[arg(long, value_name = "name|plain", default_value = "name", value_parser = ["name", "plain"])]
+    mark: String,
+    /// Print what was found, by name, to stderr at the end
+    #[arg(long)]
+    stats: bool,
+    /// Read these files instead, print `file:line rule` for each find, and exit 1 if there is one
+    #[arg(long, value_name = "FILE", num_args = 1..)]
+    check: Vec<PathBuf>,
+}
+
+pub(crate) fn main(args: Args) -> ExitCode {
+    let matcher = match matcher(&args) {
+        Ok(matcher) => matcher,
+        Err(message) => return out::fail(out::USAGE, message),
+    };
+    for skipped in matcher.skipped() {
+        out::fail(0, skipped);
+    }
+    if args.check.is_empty() { filter(&matcher, args.stats) } else { check(&matcher, &args.check) }
+}
+
+fn matcher(args: &Args) -> Result<Matcher, String> {
+    let mut builder = Matcher::builder();
+    for name in &args.redact_env {
+        let value = std::env::var_os(name).ok_or_else(|| {
+            format!("--redact-env {name}: no such variable; set it or leave the option out")
+        })?;
+        builder = builder.needle(name, value.as_bytes());
+    }
+    match args.rules.as_deref() {
+        None => {}
+        Some("none") => builder = builder.shapes(Shapes::None),
+        Some(other) => return Err(format!("--rules {other}: rule files are not built yet; use `none`")),
+    }
+    Ok(builder.mark(if args.mark == "plain" { Mark::Plain } else { Mark::Name }).build())
+}
+
+/// Counts per name; the names are needles' and rules', never values.
+#[derive(Default)]
+struct Stats {
+    bytes: u64,
+    counts: BTreeMap<String, u64>,
+}
+
+impl Stats {
+    fn add(&mut self, hits: Hits) {
+        for hit in hits {
+            *self.counts.entry(hit.name.to_string()).or_default() += 1;
+        }
+    }
+
+    fn print(&self) {
+        let total: u64 = self.counts.values().sum();
+        out::fail(0, format_args!("{} bytes read, {total} redactions", self.bytes));
+        for (name, count) in &self.counts {
+            out::fail(0, format_args!("{count:8} {name}"));
+        }
+    }
+}
+
+fn filter(matcher: &Matcher, stats: bool) -> ExitCode {
+    let (stdin, stdout) = (io::stdin(), io::stdout());
+    // Larger pipes mean fewer switches between the processes; a file or a small limit is no error.
+    for fd in [stdin.as_fd(), stdout.as_fd()] {
+        fcntl(fd, FcntlArg::F_SETPIPE_SZ(1 << 20)).ok();
+    }
+    let mut counts = Stats::default();
+    match pump(&mut matcher.redactor(), &stdin, &stdout, &mut counts) {
+        Ok(()) | Err(Broken::Closed) => {
+            if stats {
+                counts.print();
+            }
+            ExitCode::SUCCESS
+        }
+        Err(Broken::Read(errno)) => {
+            out::fail(out::USAGE, format_args!("cannot read standard input: {}", errno.desc()))
+        }
+        Err(Broken::Write(errno)) => {
+            out::fail(out::USAGE, format_args!("cannot write standard output: {}", errno.desc()))
+        }
+    }
+}
+
+enum Broken {
+    Read(Errno),
+    Write(Errno),
+    /// The reader has gone: it has seen enough.
+    Closed,
+}
+
+/// Passes on what each read returned, so that a line is out as soon as it came.
+fn pump(
+    redactor: &mut Redactor,
+    stdin: impl AsFd,
+    stdout: impl AsFd,
+    stats: &mut Stats,
+) -> Result<(), Broken> {
+    let mut input = vec![0; BUFFER];
+    let mut output = Vec::with_capacity(BUFFER);
+    loop {
+        let count = match nix::unistd::read(&stdin, &mut input) {
+            Ok(count) => count,
+            Err(Errno::EINTR) => continue,
+            Err(errno) => {
+                // What is held goes out before the complaint.
+                stats.add(redactor.finish(&mut output));
+                write_all(&stdout, &mut output)?;
+                return Err(Broken::Read(errno));
+            }
+        };
+        stats.bytes += count as u64;
+        let hits = if count == 0 {
+            redactor.finish(&mut output)
+        } else {
+            redactor.push(&input[..count], &mut output)
+        };
+        stats.add(hits);
+        write_all(&stdout, &mut output)?;
+        if count == 0 {
+            return Ok(());
+        }
+    }
+}
+
+fn write_all(stdout: impl AsFd, output: &mut Vec<u8>) -> Result<(), Broken> {
+    let mut rest = output.as_slice();
+    while !rest.is_empty() {
+        match nix::unistd::write(&stdout, rest) {
+            Ok(count) => rest = &rest[count..],
+            Err(Errno::EINTR) => {}
+            Err(Errno::EPIPE) => return Err(Broken::Closed),
+            Err(errno) => return Err(Broken::Write(errno)),
+        }
+    }
+    output.clear();
+    Ok(())
+}
+
+fn check(matcher: &Matcher, files: &[PathBuf]) -> ExitCode {
+    let mut status = 0;
+    for path in files {
+        match find(matcher, path) {
+            Ok(finds) => {
+                for (line, hit) in finds {
+                    status = status.max(FOUND);
+                    if let Err(error) = out::line(format_args!("{}:{line} {}", path.display(), hit.name)) {
+                        return out::fail(out::USAGE, format_args!("cannot write standard output: {error}"));
+                    }
+                }
+            }
+            Err(error) => {
+                out::fail(0, format_args!("{}: cannot read: {error}", path.display()));
+                status = out::USAGE;
+            }
+        }
+    }
+    ExitCode::from(status)
+}
+
+/// The finds in `path`, each with its line, counted from 1.
+fn find(matcher: &Matcher, path: &Path) -> io::Result<Vec<(usize, Hit)>> {
+    let mut file = File::open(path)?;
+    let mut redactor = matcher.redactor();
+    let (mut input, mut output) = (vec![0; BUFFER], Vec::new());
+    let (mut hits, mut newlines, mut offset): (Vec<Hit>, Vec<u64>, u64) = (Vec::new(), Vec::new(), 0);
+    loop {
+        let count = match file.read(&mut input) {
+            Ok(count) => count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(error),
+        };
+        let part = &input[..count];
+        newlines.extend((offset..).zip(part).filter(|(_, b)| **b == b'\n').map(|(at, _)| at));
+        offset += count as u64;
+        hits.extend(if count == 0 { redactor.finish(&mut output) } else { redactor.push(part, &mut output) });
+        output.clear();
+        if count == 0 {
+            break;
+        }
+    }
+    hits.sort_by_key(|hit| hit.offset);
+    Ok(hits.into_iter().map(|hit| (newlines.partition_point(|&at| at < hit.offset) + 1, hit)).collect())
 }

@@ -1,0 +1,212 @@
+//! Compiles `policies/redaction/*.toml` into constant tables, so that the rules cost nothing at start.
+
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::{env, fs};
+
+#[path = "src/shape/class.rs"]
+mod class;
+#[path = "build/pattern.rs"]
+mod pattern;
+#[path = "build/windows.rs"]
+mod windows;
+
+use pattern::Pattern;
+
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    rule: Vec<Rule>,
+}
+
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Rule {
+    id: String,
+    reason: String,
+    source: String,
+    shape: Kind,
+    #[serde(default)]
+    patterns: Vec<String>,
+    #[serde(default)]
+    keywords: Vec<String>,
+    /// A value beside the keyword is hidden whatever it looks like.
+    #[serde(default)]
+    strong: bool,
+    #[serde(default)]
+    fold: bool,
+    #[serde(default)]
+    left: Left,
+    #[serde(default)]
+    distinct: u8,
+    #[serde(default)]
+    digits: u8,
+    /// Bits per character.
+    #[serde(default)]
+    entropy: f32,
+    examples: Vec<String>,
+    #[serde(default)]
+    counter_examples: Vec<String>,
+}
+
+#[derive(serde::Deserialize, Clone, Copy, PartialEq)]
+#[serde(rename_all = "kebab-case")]
+enum Kind {
+    Token,
+    Value,
+    Pem,
+    Userinfo,
+}
+
+#[derive(serde::Deserialize, Clone, Copy, Default, PartialEq, Debug)]
+#[serde(rename_all = "kebab-case")]
+enum Left {
+    Any,
+    #[default]
+    Word,
+}
+
+/// What the scan looks for, and which shapes begin there.
+#[derive(Default)]
+struct Word {
+    shapes: Vec<usize>,
+    hidden: bool,
+    any_left: bool,
+}
+
+#[derive(Default)]
+struct Tables {
+    rules: String,
+    shapes: String,
+    shape_count: usize,
+    words: BTreeMap<(Vec<u8>, bool), Word>,
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let root = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?).join("../../policies/redaction");
+    println!("cargo::rerun-if-changed={}", root.display());
+    let mut files: Vec<PathBuf> =
+        fs::read_dir(&root)?.map(|e| e.map(|e| e.path())).collect::<Result<_, _>>()?;
+    files.retain(|path| path.extension().is_some_and(|e| e == "toml"));
+    files.sort();
+    let mut tables = Tables::default();
+    let mut count = 0;
+    for file in &files {
+        println!("cargo::rerun-if-changed={}", file.display());
+        let text = fs::read_to_string(file)?;
+        let parsed: File = toml::from_str(&text).map_err(|e| format!("{}: {e}", file.display()))?;
+        for rule in &parsed.rule {
+            add(rule, count, &mut tables)
+                .map_err(|e| format!("{}: rule {}: {e}", file.display(), rule.id))?;
+            count += 1;
+        }
+    }
+    fs::write(Path::new(&env::var("OUT_DIR")?).join("rules.rs"), render(&tables)?)?;
+    Ok(())
+}
+
+fn add(rule: &Rule, number: usize, tables: &mut Tables) -> Result<(), Box<dyn Error>> {
+    if rule.reason.is_empty() || rule.source.is_empty() || rule.examples.is_empty() {
+        return Err("reason, source and at least one example are needed".into());
+    }
+    let _ = &rule.counter_examples;
+    writeln!(
+        tables.rules,
+        "    Rule {{ id: {:?}, reason: {:?}, source: {:?} }},",
+        rule.id, rule.reason, rule.source
+    )?;
+    match rule.shape {
+        Kind::Token => {
+            for text in &rule.patterns {
+                let pattern = Pattern::parse(text).map_err(|e| format!("pattern `{text}`: {e}"))?;
+                token(rule, number, &pattern, tables)?;
+            }
+            if rule.patterns.is_empty() {
+                return Err("a token needs patterns".into());
+            }
+        }
+        Kind::Value => {
+            for keyword in &rule.keywords {
+                let shape = shape(tables, number, &format!("Body::Value {{ strong: {} }}", rule.strong))?;
+                word(tables, keyword.as_bytes(), true).shapes.push(shape);
+            }
+            if rule.keywords.is_empty() {
+                return Err("a value needs keywords".into());
+            }
+        }
+        Kind::Pem => {
+            let shape = shape(tables, number, "Body::Pem")?;
+            let entry = word(tables, b"-----BEGIN ", false);
+            entry.shapes.push(shape);
+            (entry.hidden, entry.any_left) = (true, true);
+        }
+        Kind::Userinfo => {
+            let shape = shape(tables, number, "Body::UserInfo")?;
+            word(tables, b"://", false).shapes.push(shape);
+        }
+    }
+    Ok(())
+}
+
+fn token(rule: &Rule, number: usize, pattern: &Pattern, tables: &mut Tables) -> Result<(), Box<dyn Error>> {
+    let hidden = pattern.secret == 0;
+    if hidden && rule.fold {
+        return Err("a pattern without regard to case must have a `|` behind its first text".into());
+    }
+    let gate = format!(
+        "Gate {{ distinct: {}, digits: {}, entropy: {:?} }}",
+        rule.distinct, rule.digits, rule.entropy
+    );
+    let body = format!(
+        "Body::Token {{ elems: &{}, secret: {}, left: Left::{:?}, fold: {}, gate: {gate} }}",
+        pattern.render(),
+        pattern.secret,
+        rule.left,
+        rule.fold
+    );
+    let shape = shape(tables, number, &body)?;
+    let entry = word(tables, pattern.head(), rule.fold);
+    entry.shapes.push(shape);
+    entry.hidden |= hidden;
+    entry.any_left |= hidden && rule.left == Left::Any;
+    Ok(())
+}
+
+fn shape(tables: &mut Tables, rule: usize, body: &str) -> Result<usize, Box<dyn Error>> {
+    writeln!(tables.shapes, "    Shape {{ rule: {rule}, body: {body} }},")?;
+    tables.shape_count += 1;
+    Ok(tables.shape_count - 1)
+}
+
+fn word<'a>(tables: &'a mut Tables, text: &[u8], fold: bool) -> &'a mut Word {
+    tables.words.entry((text.to_vec(), fold)).or_default()
+}
+
+fn render(tables: &Tables) -> Result<String, Box<dyn Error>> {
+    let mut out = String::new();
+    let rules = tables.rules.lines().count();
+    writeln!(out, "pub(crate) static RULES: [Rule; {rules}] = [\n{}];", tables.rules)?;
+    writeln!(out, "pub(crate) static SHAPES: [Shape; {}] = [\n{}];", tables.shape_count, tables.shapes)?;
+    writeln!(out, "pub(crate) static WORDS: [Word; {}] = [", tables.words.len())?;
+    let mut hidden = Vec::new();
+    for (number, ((text, fold), word)) in tables.words.iter().enumerate() {
+        writeln!(
+            out,
+            "    Word {{ text: &{text:?}, fold: {fold}, any_left: {}, shapes: &{:?} }},",
+            word.any_left, word.shapes
+        )?;
+        if word.hidden {
+            hidden.push(number);
+        }
+    }
+    writeln!(out, "];")?;
+    // BTreeMap order is text order, which the search for an unfinished word relies on.
+    writeln!(out, "pub(crate) static HIDDEN: [u16; {}] = {hidden:?};", hidden.len())?;
+    let longest = tables.words.iter().filter(|(_, w)| w.hidden).map(|((text, _), _)| text.len()).max();
+    writeln!(out, "pub(crate) const LONGEST_HIDDEN: usize = {};", longest.unwrap_or(1))?;
+    let words: Vec<&[u8]> = tables.words.keys().map(|(text, _)| text.as_slice()).collect();
+    windows::render(&words, &mut out)?;
+    Ok(out)
+}

@@ -1,0 +1,114 @@
+//! The pattern language of `shape = "token"`: plain text, `<class n>`, `<class n..m>`, `<class n..>`,
+//! and `|` where the hidden part begins (default: at the start).
+
+use std::fmt::Write as _;
+
+use crate::class;
+
+pub(crate) struct Pattern {
+    elems: Vec<Elem>,
+    /// Number of the first hidden element.
+    pub(crate) secret: usize,
+}
+
+enum Elem {
+    Lit(Vec<u8>),
+    Run { class: u8, min: u16, max: u16 },
+}
+
+/// Longest text before the hidden part, in bytes: `REACH` of the crate.
+const REACH: usize = 64;
+
+impl Pattern {
+    pub(crate) fn parse(text: &str) -> Result<Pattern, String> {
+        let (mut elems, mut secret, mut rest) = (Vec::new(), None, text);
+        while let Some(c) = rest.chars().next() {
+            if c == '|' {
+                if secret.replace(elems.len()).is_some() {
+                    return Err("two `|`".into());
+                }
+                rest = &rest[1..];
+            } else if c == '<' {
+                let (inner, after) = rest[1..].split_once('>').ok_or("`<` without `>`")?;
+                elems.push(run(inner)?);
+                rest = after;
+            } else {
+                let end = rest.find(['<', '|']).unwrap_or(rest.len());
+                elems.push(Elem::Lit(rest.as_bytes()[..end].to_vec()));
+                rest = &rest[end..];
+            }
+        }
+        let pattern = Pattern { elems, secret: secret.unwrap_or(0) };
+        pattern.check()?;
+        Ok(pattern)
+    }
+
+    /// The fixed text that the pattern begins with.
+    pub(crate) fn head(&self) -> &[u8] {
+        match self.elems.first() {
+            Some(Elem::Lit(text)) => text,
+            _ => &[],
+        }
+    }
+
+    fn check(&self) -> Result<(), String> {
+        if self.head().len() < 3 {
+            return Err("must begin with a text of at least 3 bytes".into());
+        }
+        let mut before = 0;
+        for elem in &self.elems[..self.secret.min(self.elems.len())] {
+            before += match elem {
+                Elem::Lit(text) => text.len(),
+                Elem::Run { max, .. } => usize::from(*max).max(1),
+            };
+        }
+        if before > REACH || self.secret >= self.elems.len() {
+            return Err(format!("more than {REACH} bytes, or everything, before `|`"));
+        }
+        for pair in self.elems.windows(2) {
+            let Elem::Run { class, min, max } = pair[0] else { continue };
+            if min == max {
+                continue;
+            }
+            let next = |b: u8| match &pair[1] {
+                Elem::Lit(text) => text.first() == Some(&b),
+                Elem::Run { class, .. } => class::has(*class, b),
+            };
+            if max == 0 || (0..=255).any(|b| class::has(class, b) && next(b)) {
+                return Err("a run of no fixed length must end where the next element begins".into());
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn render(&self) -> String {
+        let mut out = String::from("[");
+        for elem in &self.elems {
+            let written = match elem {
+                Elem::Lit(text) => write!(out, "Elem::Lit(&{text:?}), "),
+                Elem::Run { class, min, max } => {
+                    write!(out, "Elem::Run {{ class: {class}, min: {min}, max: {max} }}, ")
+                }
+            };
+            debug_assert!(written.is_ok(), "writing to a string cannot fail");
+        }
+        out.push(']');
+        out
+    }
+}
+
+fn run(inner: &str) -> Result<Elem, String> {
+    let (name, count) = inner.split_once(' ').ok_or("a run is `<class count>`")?;
+    let class =
+        class::NAMES.iter().position(|n| *n == name).ok_or_else(|| format!("unknown class `{name}`"))?;
+    let number = |text: &str| text.parse::<u16>().map_err(|e| format!("count `{text}`: {e}"));
+    let (min, max) = match count.split_once("..") {
+        None => (number(count)?, number(count)?),
+        Some((min, "")) => (number(min)?, 0),
+        Some((min, max)) => (number(min)?, number(max)?),
+    };
+    if max != 0 && min > max || min == 0 && max == 0 && count != "0.." {
+        return Err(format!("count `{count}`"));
+    }
+    Ok(Elem::Run { class: u8::try_from(class).map_err(|e| e.to_string())?, min, max })
+}

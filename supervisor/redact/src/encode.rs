@@ -1,0 +1,278 @@
+//! The written forms of a needle.
+//!
+//! Each form is a byte string that appears in a stream exactly when the value was written in that
+//! form, whatever stands around it. Of base64 and base32 only the characters that the value alone
+//! decides are kept: the first and last character may also carry bits of a neighbouring byte.
+
+use std::str::FromStr;
+
+use crate::hit::Encoding;
+
+/// Which written forms of a needle are looked for. The raw form always is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Encodings(u16);
+
+/// A name that is no encoding's.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("unknown encoding `{name}`: use base64, hex, url, json, shell, html, utf16, base32 or reverse")]
+pub struct UnknownEncoding {
+    /// The name that was given.
+    pub name: String,
+}
+
+impl Encodings {
+    /// Every form that is built.
+    pub const ALL: Encodings = Encodings(0x7ff);
+    /// The raw form alone.
+    pub const RAW: Encodings = Encodings(1);
+
+    /// This set and `encoding`.
+    #[must_use]
+    pub const fn with(self, encoding: Encoding) -> Encodings {
+        Encodings(self.0 | 1 << encoding as u16)
+    }
+
+    /// This set and every form in `other`.
+    #[must_use]
+    pub const fn union(self, other: Encodings) -> Encodings {
+        Encodings(self.0 | other.0)
+    }
+
+    /// Whether `encoding` is looked for.
+    pub const fn contains(self, encoding: Encoding) -> bool {
+        self.0 & (1 << encoding as u16) != 0
+    }
+}
+
+impl Default for Encodings {
+    fn default() -> Self {
+        Encodings::ALL
+    }
+}
+
+impl FromStr for Encodings {
+    type Err = UnknownEncoding;
+
+    /// One name of the policy file's `redact.encodings`; `base64` means both alphabets.
+    fn from_str(name: &str) -> Result<Self, UnknownEncoding> {
+        Ok(match name {
+            "raw" => Encodings::RAW,
+            "base64" => Encodings::RAW.with(Encoding::Base64).with(Encoding::Base64Url),
+            "hex" => Encodings::RAW.with(Encoding::Hex),
+            "url" => Encodings::RAW.with(Encoding::Url),
+            "json" => Encodings::RAW.with(Encoding::Json),
+            "shell" => Encodings::RAW.with(Encoding::Shell),
+            "html" => Encodings::RAW.with(Encoding::Html),
+            "utf16" => Encodings::RAW.with(Encoding::Utf16),
+            "base32" => Encodings::RAW.with(Encoding::Base32),
+            "reverse" => Encodings::RAW.with(Encoding::Reverse),
+            _ => return Err(UnknownEncoding { name: name.to_owned() }),
+        })
+    }
+}
+
+/// A line of a value of several lines is a needle by itself from this length on: shorter ones are
+/// often braces, keywords or separators.
+const LINE_MIN: usize = 16;
+
+/// Calls `sink` with each form of `value` that `set` asks for. A form may come twice.
+pub(crate) fn expand(value: &[u8], set: Encodings, sink: &mut dyn FnMut(Encoding, &[u8])) {
+    forms(value, set, sink);
+    if !value.contains(&b'\n') {
+        return;
+    }
+    let lines: Vec<&[u8]> =
+        value.split(|&b| b == b'\n').map(|l| l.strip_suffix(b"\r").unwrap_or(l)).collect();
+    for ending in [&b"\n"[..], b"\r\n", b"\r", b" "] {
+        forms(&lines.join(ending), if ending == b" " { Encodings::RAW } else { set }, sink);
+    }
+    for line in lines {
+        let line = line.trim_ascii();
+        if line.len() >= LINE_MIN && !line.starts_with(b"-----") && crate::vet::refuse(line).is_none() {
+            forms(line, set, sink);
+        }
+    }
+}
+
+fn forms(value: &[u8], set: Encodings, sink: &mut dyn FnMut(Encoding, &[u8])) {
+    sink(Encoding::Raw, value);
+    let mut form = Vec::with_capacity(value.len() * 3 + 8);
+    let mut give = |encoding: Encoding, form: &mut Vec<u8>| {
+        // A form equal to the value adds nothing; one far shorter than it could be met by chance.
+        if form.as_slice() != value && form.len() >= crate::vet::MIN_LEN {
+            sink(encoding, form);
+        }
+        form.fill(0);
+        form.clear();
+    };
+    for (encoding, alphabet) in [(Encoding::Base64, BASE64), (Encoding::Base64Url, BASE64URL)] {
+        if !set.contains(encoding) {
+            continue;
+        }
+        for skip in 0..3 {
+            bits(value, skip, 6, alphabet, &mut form);
+            give(encoding, &mut form);
+        }
+        if encoding == Encoding::Base64 {
+            // PHP and some loggers escape the slash of base64 in JSON.
+            for skip in 0..3 {
+                bits(value, skip, 6, alphabet, &mut form);
+                if form.contains(&b'/') {
+                    form = form
+                        .iter()
+                        .flat_map(|&b| [&b"\\"[usize::from(b != b'/')..], &[b]].concat())
+                        .collect();
+                    give(encoding, &mut form);
+                }
+                form.clear();
+            }
+        }
+    }
+    if set.contains(Encoding::Hex) {
+        for digits in [LOWER, UPPER] {
+            value.iter().for_each(|&b| hex(b, digits, &mut form));
+            give(Encoding::Hex, &mut form);
+        }
+    }
+    if set.contains(Encoding::Url) {
+        url(value, &mut form, &mut give);
+    }
+    if set.contains(Encoding::Json) {
+        crate::escape::json(value, &mut |form| give(Encoding::Json, form));
+    }
+    if set.contains(Encoding::Shell) {
+        crate::escape::shell(value, &mut |form| give(Encoding::Shell, form));
+    }
+    if set.contains(Encoding::Html) {
+        crate::escape::html(value, &mut |form| give(Encoding::Html, form));
+    }
+    if set.contains(Encoding::Utf16)
+        && let Ok(text) = std::str::from_utf8(value)
+    {
+        text.encode_utf16().for_each(|u| form.extend_from_slice(&u.to_le_bytes()));
+        give(Encoding::Utf16, &mut form);
+        text.encode_utf16().for_each(|u| form.extend_from_slice(&u.to_be_bytes()));
+        give(Encoding::Utf16, &mut form);
+    }
+    if set.contains(Encoding::Base32) {
+        for skip in 0..5 {
+            bits(value, skip, 5, BASE32, &mut form);
+            give(Encoding::Base32, &mut form);
+        }
+    }
+    if set.contains(Encoding::Reverse) {
+        form.extend(value.iter().rev());
+        give(Encoding::Reverse, &mut form);
+    }
+}
+
+const BASE64: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+const BASE64URL: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+const BASE32: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
+pub(crate) const LOWER: &[u8; 16] = b"0123456789abcdef";
+pub(crate) const UPPER: &[u8; 16] = b"0123456789ABCDEF";
+
+/// The characters of `width` bits each that `value` alone decides when `skip` bytes stand before it.
+fn bits(value: &[u8], skip: usize, width: usize, alphabet: &[u8], form: &mut Vec<u8>) {
+    let (mut held, mut have) = (0u32, 0usize);
+    // Bits of the first character that belong to the bytes before the value.
+    let foreign = (skip * 8) % width;
+    let mut drop_bits = (width - foreign) % width;
+    for &byte in value {
+        held = held << 8 | u32::from(byte);
+        have += 8;
+        if drop_bits > 0 {
+            have -= drop_bits;
+            drop_bits = 0;
+        }
+        while have >= width {
+            have -= width;
+            let index = (held >> have) as usize & ((1 << width) - 1);
+            form.extend(alphabet.get(index));
+        }
+        held &= (1 << have) - 1;
+    }
+}
+
+pub(crate) fn hex(byte: u8, digits: &[u8; 16], form: &mut Vec<u8>) {
+    form.push(digits[usize::from(byte >> 4)]);
+    form.push(digits[usize::from(byte & 15)]);
+}
+
+/// Percent-encoding as the common encoders write it: they differ in what they leave alone.
+fn url(value: &[u8], form: &mut Vec<u8>, give: &mut dyn FnMut(Encoding, &mut Vec<u8>)) {
+    // RFC 3986 and Python's `quote_plus`, Python's `quote`, JavaScript's `encodeURIComponent`,
+    // JavaScript's `encodeURI`, then every byte.
+    let kept: [Option<&[u8]>; 5] =
+        [Some(b"-_.~"), Some(b"-_.~/"), Some(b"-_.~!'()*"), Some(b"-_.~!'()*;/?:@&=+$,#"), None];
+    for digits in [UPPER, LOWER] {
+        for keep in kept {
+            for space in [&b"%20"[..], b"+"] {
+                for &byte in value {
+                    let stays = keep.is_some_and(|k| byte.is_ascii_alphanumeric() || k.contains(&byte));
+                    if stays {
+                        form.push(byte);
+                    } else if byte == b' ' && keep.is_some() {
+                        form.extend_from_slice(space);
+                    } else {
+                        form.push(b'%');
+                        hex(byte, digits, form);
+                    }
+                }
+                give(Encoding::Url, form);
+                if !value.contains(&b' ') {
+                    break;
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn all(value: &[u8], set: Encodings) -> Vec<String> {
+        let mut got = Vec::new();
+        expand(value, set, &mut |_, form| got.push(String::from_utf8_lossy(form).into_owned()));
+        got.sort();
+        got.dedup();
+        got
+    }
+
+    #[test]
+    fn base64_keeps_what_the_value_decides() {
+        // base64("abcdef") = YWJjZGVm; base64("Xabcdef") = WGFiY2RlZg==; base64("XYabcdef") = WFlhYmNkZWY=
+        let got = all(b"abcdef", "base64".parse().unwrap());
+        assert_eq!(got, ["FiY2RlZ", "YWJjZGVm", "abcdef", "hYmNkZW"]);
+    }
+
+    #[test]
+    fn base32_keeps_what_the_value_decides() {
+        // base32("abcdefgh") = MFRGGZDFMZTWQ===, the last character holds three bits of the value.
+        let got = all(b"abcdefgh", "base32".parse().unwrap());
+        assert!(got.contains(&"MFRGGZDFMZTW".to_owned()), "{got:?}");
+        assert_eq!(got.len(), 6);
+    }
+
+    #[test]
+    fn url_forms() {
+        let got = all(b"a/b c+d!", "url".parse().unwrap());
+        for form in
+            ["a%2Fb%20c%2Bd%21", "a%2fb%20c%2bd%21", "a/b%20c%2Bd%21", "a%2Fb+c%2Bd%21", "a%2Fb%20c%2Bd!"]
+        {
+            assert!(got.contains(&form.to_owned()), "{form} missing in {got:?}");
+        }
+        assert!(got.contains(&"%61%2F%62%20%63%2B%64%21".to_owned()));
+    }
+
+    #[test]
+    fn lines_and_endings() {
+        let got = all(b"first line of the key\nsecond line of the key", Encodings::RAW);
+        assert_eq!(got.len(), 6, "{got:?}");
+        for between in ["\n", "\r\n", "\r", " "] {
+            assert!(got.contains(&["first line of the key", "second line of the key"].join(between)));
+        }
+        assert!(got.contains(&"second line of the key".to_owned()));
+    }
+}

@@ -1,0 +1,312 @@
+//! The set of byte strings to look for, and its index.
+//!
+//! The index rests on one observation: a literal of at least 15 bytes, wherever it stands, covers one
+//! whole 8-byte window that begins at a multiple of 8. So the scan reads one window per 8 bytes, tests
+//! one bit for it, and only where the bit is set compares whole literals. Literals of 6 to 14 bytes are
+//! found the same way with 4-byte windows at multiples of 4.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::hit::Encoding;
+
+/// Size of the bitmaps, as a power of two of bits: 32 KiB and 8 KiB, so that both stay near the core.
+pub(crate) const LONG_BITS: u32 = 18;
+pub(crate) const SHORT_BITS: u32 = 16;
+
+/// From this length on a literal is found by its 8-byte windows.
+const LONG: usize = 15;
+
+/// One byte string, of one needle in one encoding.
+#[derive(Clone, Copy)]
+pub(crate) struct Literal {
+    start: u32,
+    len: u32,
+    pub(crate) name: u32,
+    pub(crate) encoding: Encoding,
+}
+
+/// Literals with their index. `Debug` shows counts only; the bytes are overwritten on drop.
+#[derive(Clone, Default)]
+pub(crate) struct Literals {
+    bytes: Vec<u8>,
+    items: Vec<Literal>,
+    names: Vec<Arc<str>>,
+    pub(crate) long: Windows<LONG_BITS>,
+    pub(crate) short: Windows<SHORT_BITS>,
+    /// First four bytes, big endian, above the literal's number; sorted.
+    starts: Vec<u64>,
+    start_bits: Vec<u64>,
+    longest: usize,
+}
+
+impl fmt::Debug for Literals {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Literals").field("count", &self.items.len()).finish_non_exhaustive()
+    }
+}
+
+impl Drop for Literals {
+    fn drop(&mut self) {
+        wipe(&mut self.bytes);
+        self.starts.fill(0);
+        std::hint::black_box(&mut self.starts);
+    }
+}
+
+/// Overwrites `bytes`. `black_box` keeps the compiler from taking the write for dead.
+pub(crate) fn wipe(bytes: &mut Vec<u8>) {
+    bytes.clear();
+    bytes.resize(bytes.capacity(), 0);
+    std::hint::black_box(bytes.as_mut_slice());
+    bytes.clear();
+}
+
+impl Literals {
+    /// Number of the needle called `name`.
+    pub(crate) fn name(&mut self, name: Arc<str>) -> u32 {
+        self.names.push(name);
+        index(self.names.len() - 1)
+    }
+
+    pub(crate) fn name_of(&self, literal: &Literal) -> &Arc<str> {
+        &self.names[literal.name as usize]
+    }
+
+    /// Whether some needle has exactly this value.
+    pub(crate) fn has_value(&self, value: &[u8]) -> bool {
+        let same = |item: &&Literal| item.encoding == Encoding::Raw && item.len as usize == value.len();
+        self.items.iter().filter(same).any(|item| self.bytes_of(item) == value)
+    }
+
+    /// Adds one literal of needle `name`, unless that needle has it already. [`Literals::index`] makes
+    /// it known to the scan.
+    pub(crate) fn add(&mut self, name: u32, encoding: Encoding, bytes: &[u8]) {
+        let known = self.items.iter().rev().take_while(|item| item.name == name);
+        if bytes.len() < crate::vet::MIN_LEN || { known }.any(|item| self.bytes_of(item) == bytes) {
+            return;
+        }
+        let start = self.bytes.len();
+        if start + bytes.len() > self.bytes.capacity() {
+            // Growing moves the bytes: overwrite the block they leave.
+            let mut grown = Vec::with_capacity((start + bytes.len()).next_power_of_two().max(16 * 1024));
+            grown.extend_from_slice(&self.bytes);
+            wipe(&mut std::mem::replace(&mut self.bytes, grown));
+        }
+        self.bytes.extend_from_slice(bytes);
+        self.items.push(Literal { start: index(start), len: index(bytes.len()), name, encoding });
+        self.longest = self.longest.max(bytes.len());
+    }
+
+    pub(crate) fn bytes_of(&self, literal: &Literal) -> &[u8] {
+        &self.bytes[literal.start as usize..][..literal.len as usize]
+    }
+
+    pub(crate) fn get(&self, number: u32) -> &Literal {
+        &self.items[number as usize]
+    }
+
+    /// Builds the index over all literals added so far.
+    pub(crate) fn index(&mut self) {
+        let (mut long, mut short) = (0, 0);
+        for item in &self.items {
+            match item.len as usize {
+                LONG.. => long += 8,
+                6 => short += 3 + 256,
+                _ => short += 4,
+            }
+        }
+        self.long.reset(long);
+        self.short.reset(short);
+        self.starts.clear();
+        self.start_bits.clear();
+        self.start_bits.resize(START_BITS / 64, 0);
+        for (number, item) in self.items.iter().enumerate() {
+            let number = index(number);
+            let bytes = &self.bytes[item.start as usize..][..item.len as usize];
+            let len = bytes.len();
+            if len >= LONG {
+                for phase in 0..8 {
+                    // Any window of the phase would do. The middle one avoids prefixes and suffixes
+                    // that many secrets, and ordinary text, have in common.
+                    let at = phase + (len - phase - 8) / 16 * 8;
+                    self.long.add(word8(&bytes[at..]), number, index(at));
+                }
+            } else {
+                for phase in 0..4.min(len - 3) {
+                    let at = phase + (len - phase - 4) / 8 * 4;
+                    self.short.add(u64::from(word4(&bytes[at..])), number, index(at));
+                }
+                if len == 6 {
+                    // The fourth phase of six bytes sees three of them and any next byte.
+                    for next in 0..=255u8 {
+                        let window = u32::from_le_bytes([bytes[3], bytes[4], bytes[5], next]);
+                        self.short.add(u64::from(window), number, 3);
+                    }
+                }
+            }
+            let first = word4(bytes);
+            let bit = start_bit(first);
+            self.start_bits[bit / 64] |= 1 << (bit % 64);
+            self.starts.push(u64::from(first.swap_bytes()) << 32 | u64::from(number));
+        }
+        self.starts.sort_unstable();
+    }
+
+    /// Whether the literal stands whole at `at` in `text`.
+    pub(crate) fn stands(&self, number: u32, text: &[u8], at: usize) -> bool {
+        let wanted = self.bytes_of(self.get(number));
+        text.get(at..at + wanted.len()) == Some(wanted)
+    }
+
+    /// The first position `p >= from` such that `text[p..]` is a proper prefix of a literal, and that
+    /// literal; its prefix is at least `least` bytes long.
+    pub(crate) fn unfinished(&self, text: &[u8], from: usize, least: usize) -> Option<(usize, u32)> {
+        if self.items.is_empty() {
+            return None;
+        }
+        let from = from.max(text.len().saturating_sub(self.longest.saturating_sub(1)));
+        let until = (text.len() + 1).saturating_sub(least.max(1));
+        for p in from..until {
+            let rest = &text[p..];
+            if rest.len() >= 4 {
+                let bit = start_bit(word4(rest));
+                if self.start_bits[bit / 64] & 1 << (bit % 64) == 0 {
+                    continue;
+                }
+            }
+            if let Some(number) = self.starting_with(rest) {
+                return Some((p, number));
+            }
+        }
+        None
+    }
+
+    /// A literal longer than `prefix` that begins with it.
+    fn starting_with(&self, prefix: &[u8]) -> Option<u32> {
+        let known = prefix.len().min(4);
+        let mut head = [0; 4];
+        head[..known].copy_from_slice(&prefix[..known]);
+        let low = u64::from(u32::from_be_bytes(head)) << 32;
+        let high = low | (u64::MAX >> (known * 8));
+        let first = self.starts.partition_point(|&s| s < low);
+        let candidates = self.starts[first..].iter().take_while(|&&s| s <= high);
+        candidates
+            .filter_map(|&s| u32::try_from(s & u64::from(u32::MAX)).ok())
+            .filter(|&n| {
+                let bytes = self.bytes_of(self.get(n));
+                bytes.len() > prefix.len() && bytes.starts_with(prefix)
+            })
+            .min()
+    }
+}
+
+const START_BITS: usize = 1 << 15;
+
+fn start_bit(first: u32) -> usize {
+    (first.wrapping_mul(0x9e37_79b1) >> 17) as usize
+}
+
+fn word8(bytes: &[u8]) -> u64 {
+    let mut word = [0; 8];
+    word.copy_from_slice(&bytes[..8]);
+    u64::from_le_bytes(word)
+}
+
+fn word4(bytes: &[u8]) -> u32 {
+    let mut word = [0; 4];
+    word.copy_from_slice(&bytes[..4]);
+    u32::from_le_bytes(word)
+}
+
+/// Arena offsets and counts fit 32 bits: a set of literals stays far below 4 GiB.
+fn index(value: usize) -> u32 {
+    u32::try_from(value).unwrap_or(u32::MAX)
+}
+
+/// A set of windows: a bitmap of 2^`BITS` bits that answers "no" fast, and a table for the rest.
+#[derive(Clone)]
+pub(crate) struct Windows<const BITS: u32> {
+    bitmap: Vec<u64>,
+    slots: Vec<Slot>,
+    mask: usize,
+    used: bool,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Slot {
+    window: u64,
+    /// Literal's number + 1; 0 is an empty slot.
+    literal: u32,
+    at: u32,
+}
+
+impl<const BITS: u32> Default for Windows<BITS> {
+    fn default() -> Self {
+        Windows { bitmap: Vec::new(), slots: Vec::new(), mask: 0, used: false }
+    }
+}
+
+impl<const BITS: u32> Drop for Windows<BITS> {
+    fn drop(&mut self) {
+        self.slots.fill(Slot::default());
+        std::hint::black_box(&mut self.slots);
+    }
+}
+
+impl<const BITS: u32> Windows<BITS> {
+    fn reset(&mut self, windows: usize) {
+        self.bitmap.clear();
+        self.slots.clear();
+        self.used = windows > 0;
+        if !self.used {
+            return;
+        }
+        self.bitmap.resize(1 << (BITS - 6), 0);
+        let slots = (windows * 2).next_power_of_two().max(1024);
+        self.slots.resize(slots, Slot::default());
+        self.mask = slots - 1;
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        !self.used
+    }
+
+    /// The bitmap, for the scan's inner loop: 2^(BITS-6) words.
+    pub(crate) fn bitmap(&self) -> &[u64] {
+        &self.bitmap
+    }
+
+    /// The bit of `window`.
+    #[inline(always)]
+    #[expect(clippy::cast_possible_truncation, reason = "fewer than 32 bits are left")]
+    pub(crate) fn bit(window: u64) -> usize {
+        (window.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - BITS)) as usize
+    }
+
+    fn slot(&self, window: u64) -> usize {
+        (window.wrapping_mul(0xd6e8_feb8_6659_fd93) >> 32) as usize & self.mask
+    }
+
+    fn add(&mut self, window: u64, literal: u32, at: u32) {
+        let bit = Self::bit(window);
+        self.bitmap[bit / 64] |= 1 << (bit % 64);
+        let mut slot = self.slot(window);
+        while self.slots[slot].literal != 0 {
+            slot = (slot + 1) & self.mask;
+        }
+        self.slots[slot] = Slot { window, literal: literal + 1, at };
+    }
+
+    /// Calls `found` with each literal that has `window`, and where in it.
+    pub(crate) fn each(&self, window: u64, mut found: impl FnMut(u32, usize)) {
+        let mut slot = self.slot(window);
+        while self.slots[slot].literal != 0 {
+            let entry = self.slots[slot];
+            if entry.window == window {
+                found(entry.literal - 1, entry.at as usize);
+            }
+            slot = (slot + 1) & self.mask;
+        }
+    }
+}

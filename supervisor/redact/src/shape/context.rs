@@ -1,0 +1,567 @@
+//! The value beside a telling name: `password: …`, `API_KEY=…`, `--token …`, `<secret>…</secret>`.
+//!
+//! What stands there is often no secret but where the secret comes from (`${X}`, `os.environ["X"]`,
+//! `getPassword()`), what it is (`string`) or that it is hidden (`***`). Such values pass untouched:
+//! a redacted reference makes a reader repair code that was not broken.
+
+use super::{REACH, Swallow, Verdict, entropy};
+
+/// A value is judged by at most so many bytes; what follows is hidden with it.
+const JUDGED: usize = 256;
+/// Longest rest of a name behind the telling word (`_FOR_STAGING`), in bytes.
+const TAIL: usize = 24;
+
+/// A step of reading that ran out of input.
+struct More;
+
+struct Cursor<'a> {
+    text: &'a [u8],
+    pos: usize,
+    eof: bool,
+    /// Where the value begins if no type or quote stands before it.
+    value: Option<usize>,
+}
+
+impl Cursor<'_> {
+    /// The next byte; `None` at the end of the stream.
+    fn peek(&self) -> Result<Option<u8>, More> {
+        self.peek_at(0)
+    }
+
+    fn peek_at(&self, ahead: usize) -> Result<Option<u8>, More> {
+        match self.text.get(self.pos + ahead) {
+            Some(&b) => Ok(Some(b)),
+            None if self.eof => Ok(None),
+            None => Err(More),
+        }
+    }
+
+    /// Passes up to `most` bytes that `is` accepts; gives how many.
+    fn pass(&mut self, most: usize, is: impl Fn(u8) -> bool) -> Result<usize, More> {
+        let from = self.pos;
+        while self.pos - from < most && self.peek()?.is_some_and(&is) {
+            self.pos += 1;
+        }
+        Ok(self.pos - from)
+    }
+}
+
+fn blank(b: u8) -> bool {
+    b == b' ' || b == b'\t'
+}
+
+fn name_byte(b: u8) -> bool {
+    b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.')
+}
+
+/// How name and value are joined.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Join {
+    /// `NAME=value` without blanks: an assignment in a shell or a `.env` file, a query.
+    Env,
+    /// `=`, `:`, `:=`, `=>` and kin.
+    Sign,
+    /// Blanks only.
+    Blank,
+    /// `--name value`.
+    Flag,
+    /// `<name>value</name>`.
+    Element,
+}
+
+/// `text[at..end]` is the telling word.
+pub(crate) fn judge(strong: bool, text: &[u8], at: usize, end: usize, eof: bool) -> Verdict {
+    let mut cursor = Cursor { text, pos: end, eof, value: None };
+    match before_value(&mut cursor, at, end) {
+        Err(More) => Verdict::Pending { from: cursor.value.unwrap_or(text.len()) },
+        Ok(None) => Verdict::No,
+        Ok(Some(_)) if cursor.pos - at > REACH => Verdict::No,
+        Ok(Some((join, rest))) => value(strong, text, cursor.pos, join, rest, eof),
+    }
+}
+
+/// Passes everything between the word and the value.
+fn before_value(cursor: &mut Cursor<'_>, at: usize, end: usize) -> Result<Option<(Join, Rest)>, More> {
+    let text = cursor.text;
+    cursor.pass(TAIL, name_byte)?;
+    let tail = &text[end..cursor.pos];
+    if !tail_fits(text[end - 1], tail) {
+        return Ok(None);
+    }
+    let closed = cursor.pass(4, |b| matches!(b, b'"' | b'\'' | b'`' | b']' | b')' | b'\\' | b'*'))? > 0;
+    let blanks = cursor.pass(16, blank)?;
+    let Some(byte) = cursor.peek()? else { return Ok(None) };
+    let mut join = Join::Sign;
+    match byte {
+        b'=' => {
+            let upper = text[end - 1].is_ascii_uppercase();
+            cursor.pos += 1;
+            let more = cursor.pass(2, |b| matches!(b, b'=' | b'>' | b'~'))?;
+            if upper && blanks == 0 && more == 0 && !closed {
+                join = Join::Env;
+            }
+        }
+        b':' => {
+            cursor.pos += 1;
+            cursor.pass(2, |b| matches!(b, b':' | b'='))?;
+        }
+        b'?' | b'+' | b'|' if cursor.peek_at(1)? == Some(b'=') => cursor.pos += 2,
+        b'|' if cursor.peek_at(1)? == Some(b'|') && cursor.peek_at(2)? == Some(b':') => cursor.pos += 3,
+        b'-' if cursor.peek_at(1)? == Some(b'>') => cursor.pos += 2,
+        b',' if closed => cursor.pos += 1,
+        b'(' if !closed => {
+            // `setPassword("…")`: only a quoted argument is a value.
+            cursor.pos += 1;
+            cursor.pass(4, blank)?;
+            if !cursor.peek()?.is_some_and(|b| matches!(b, b'"' | b'\'' | b'`')) {
+                return Ok(None);
+            }
+        }
+        b'>' => {
+            cursor.pos += 1;
+            join = Join::Element;
+        }
+        _ if blanks > 0 && !closed => join = if is_flag(text, at) { Join::Flag } else { Join::Blank },
+        _ => return Ok(None),
+    }
+    cursor.pass(8, blank)?;
+    cursor.value = Some(cursor.pos);
+    annotation(cursor)?;
+    let Some(rest) = quote(cursor)? else { return Ok(None) };
+    if join == Join::Env && rest.quote.is_some() {
+        join = Join::Sign;
+    }
+    Ok(Some((join, Rest { env: join == Join::Env, ..rest })))
+}
+
+/// Passes a type between name and value: `token: str = "…"`, `var token string = "…"`.
+fn annotation(cursor: &mut Cursor<'_>) -> Result<(), More> {
+    let from = cursor.pos;
+    let letters = cursor
+        .pass(20, |b| b.is_ascii_alphanumeric() || matches!(b, b'&' | b'[' | b']' | b'_' | b'<' | b'>'))?;
+    if letters > 0
+        && cursor.pass(4, blank)? > 0
+        && cursor.peek()? == Some(b'=')
+        && cursor.peek_at(1)? != Some(b'=')
+    {
+        cursor.pos += 1;
+        cursor.pass(4, blank)?;
+        return Ok(());
+    }
+    cursor.pos = from;
+    Ok(())
+}
+
+/// Passes the opening quote, if there is one, with what languages put before it.
+fn quote(cursor: &mut Cursor<'_>) -> Result<Option<Rest>, More> {
+    let mut ahead = 0;
+    while cursor
+        .peek_at(ahead)?
+        .is_some_and(|b| matches!(b, b'b' | b'r' | b'u' | b'f' | b'@' | b'$' | b'\\' | b'(' | b'['))
+        && ahead < 3
+    {
+        ahead += 1;
+    }
+    let none = Rest { quote: None, escaped: false, skip: false, env: false };
+    match cursor.peek_at(ahead)? {
+        Some(b @ (b'"' | b'\'' | b'`')) => {
+            let escaped = ahead > 0 && cursor.text[cursor.pos + ahead - 1] == b'\\';
+            cursor.pos += ahead + 1;
+            // `"""` opens as `"` does; an empty value ends here.
+            if !escaped {
+                cursor.pass(2, |q| q == b)?;
+            }
+            Ok(Some(Rest { quote: Some(b), escaped, ..none }))
+        }
+        Some(_) => Ok(Some(none)),
+        None => Ok(None),
+    }
+}
+
+/// `--name` or `-name`, looking back over the name's own bytes.
+fn is_flag(text: &[u8], at: usize) -> bool {
+    let before = &text[at.saturating_sub(32)..at];
+    let name = before.iter().rev().take_while(|&&b| name_byte(b)).count();
+    before[before.len() - name..].starts_with(b"-") && before.len() > name
+        || before.len() == name && before.starts_with(b"--")
+}
+
+/// Whether what follows the word in the name leaves it telling: not `tokenizer`, not `password_file`.
+fn tail_fits(last: u8, tail: &[u8]) -> bool {
+    let Some(&first) = tail.first() else { return true };
+    let same_word = first.is_ascii_lowercase() && last.is_ascii_alphabetic()
+        || first.is_ascii_uppercase() && last.is_ascii_uppercase();
+    if same_word {
+        return false;
+    }
+    !TAILS.iter().any(|word| tail.windows(word.len()).any(|w| w.eq_ignore_ascii_case(word.as_bytes())))
+}
+
+/// Names that end so describe a secret and do not hold it.
+const TAILS: &[&str] = &[
+    "file", "path", "dir", "name", "type", "url", "uri", "endpoint", "len", "size", "count", "limit", "min",
+    "max", "policy", "field", "expir", "ttl", "version", "enabled", "required", "prompt", "format", "algo",
+    "label", "usage", "rotat", "manager", "provider", "class", "valid", "age", "budget", "stats",
+];
+
+/// The rest of a value whose begin is known.
+#[derive(Debug, Clone)]
+pub(crate) struct Rest {
+    quote: Option<u8>,
+    /// The quote is written `\"`.
+    escaped: bool,
+    /// The next byte is escaped by a backslash.
+    skip: bool,
+    env: bool,
+}
+
+impl Rest {
+    pub(crate) fn advance(&mut self, bytes: &[u8]) -> Option<usize> {
+        bytes.iter().position(|&b| self.ends_at(b))
+    }
+
+    fn ends_at(&mut self, b: u8) -> bool {
+        if std::mem::take(&mut self.skip) {
+            return false;
+        }
+        match self.quote {
+            _ if b == b'\n' || b == b'\r' => true,
+            Some(_) if self.escaped => b == b'\\' || Some(b) == self.quote,
+            Some(quote) => {
+                self.skip = b == b'\\';
+                b == quote
+            }
+            None if self.env => matches!(
+                b,
+                b' ' | b'\t' | b'"' | b'\'' | b'`' | b'\\' | b'&' | b';' | b'<' | b'>' | b'|' | 0x1b
+            ),
+            None => matches!(
+                b,
+                b' ' | b'\t'
+                    | b'"'
+                    | b'\''
+                    | b'`'
+                    | b'\\'
+                    | b'&'
+                    | b';'
+                    | b'<'
+                    | b'>'
+                    | b'|'
+                    | b','
+                    | b'('
+                    | b')'
+                    | b'['
+                    | b']'
+                    | b'{'
+                    | b'}'
+                    | 0x1b
+            ),
+        }
+    }
+}
+
+fn value(strong: bool, text: &[u8], start: usize, join: Join, mut rest: Rest, eof: bool) -> Verdict {
+    let window = &text[start..text.len().min(start + JUDGED)];
+    let mut probe = rest.clone();
+    let end = probe.advance(window);
+    if end.is_none() && window.len() < JUDGED && !eof {
+        return Verdict::Pending { from: start };
+    }
+    let value = &window[..end.unwrap_or(window.len())];
+    let next = end.and_then(|n| window.get(n)).copied();
+    let quoted = rest.quote.is_some();
+    // A reference is told by its first bytes, also where a bracket has ended the value.
+    if is_reference(&window[..window.len().min(value.len() + 2)]) || is_reference(value) {
+        return Verdict::No;
+    }
+    if !quoted && matches!(next, Some(b'(' | b'[' | b'{')) {
+        return Verdict::No;
+    }
+    if !quoted && value.iter().all(u8::is_ascii_lowercase) && join != Join::Env {
+        // A word before other words is prose: `password: reset by owner`.
+        let after = &text[start + value.len()..];
+        let blanks = after.iter().take_while(|&&b| blank(b)).count();
+        match after.get(blanks) {
+            None if !eof && blanks < 8 => return Verdict::Pending { from: start },
+            Some(b) if blanks > 0 && b.is_ascii_alphanumeric() => return Verdict::No,
+            _ => {}
+        }
+    }
+    let fits = if strong && join != Join::Blank {
+        strong_value(value, quoted, join)
+    } else {
+        random_value(value, join)
+    };
+    if !fits {
+        return Verdict::No;
+    }
+    match end {
+        Some(n) => Verdict::Span { start, end: start + n, open: None },
+        None => {
+            rest.advance(window);
+            Swallow::Value(rest).span(text, start, start + window.len())
+        }
+    }
+}
+
+/// Whether `value` says where a secret is, or stands for one, and is none itself.
+pub(crate) fn is_reference(value: &[u8]) -> bool {
+    let starts = |words: &[&str]| {
+        words.iter().any(|w| value.get(..w.len()).is_some_and(|v| v.eq_ignore_ascii_case(w.as_bytes())))
+    };
+    if starts(&[
+        "${",
+        "$(",
+        "$env",
+        "{{",
+        "{%",
+        "%{",
+        "%(",
+        "%s",
+        "%v",
+        "%d",
+        "%q",
+        "<",
+        "&lt;",
+        "[redacted",
+        "(redacted",
+        "redacted",
+        "***",
+        "...",
+        "…",
+        "os.",
+        "env.",
+        "env(",
+        "env:",
+        "process.",
+        "import.meta",
+        "getenv",
+        "system.",
+        "config.",
+        "config[",
+        "settings.",
+        "self.",
+        "this.",
+        "args.",
+        "opts.",
+        "options.",
+        "props.",
+        "params.",
+        "request.",
+        "req.",
+        "ctx.",
+        "secrets.",
+        "var.",
+        "vault:",
+        "vault.",
+        "local.",
+        "data.",
+        "module.",
+        "arn:",
+        "op://",
+        "ref:",
+        "file:",
+        "env[",
+        "enc[",
+        "!ref",
+        "!sub",
+        "your",
+        "example",
+        "changeme",
+        "change_me",
+        "change-me",
+        "placeholder",
+        "insert",
+        "replace",
+        "todo",
+        "dummy",
+        "xxx",
+        "…",
+        "@azure.keyvault",
+        "ssm:",
+        "secretkeyref",
+        "valuefrom",
+        "keychain:",
+        "none",
+        "null",
+        "nil",
+        "undefined",
+        "true",
+        "false",
+        "http://",
+        "https://",
+        "#{",
+        "{}",
+        "#{",
+        "@{",
+        "await ",
+        "new ",
+    ]) {
+        return true;
+    }
+    // `$NAME`, `$name`: a variable, as long as nothing but a name follows.
+    if let Some(name) = value.strip_prefix(b"$")
+        && name.first().is_some_and(|b| b.is_ascii_alphabetic() || *b == b'_' || *b == b'$')
+        && name.iter().all(|&b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-' | b'>' | b'$'))
+    {
+        return true;
+    }
+    let windows_variable = value.len() > 2
+        && value.starts_with(b"%")
+        && value.ends_with(b"%")
+        && value.iter().all(|&b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'%'));
+    let masked = value.iter().filter(|b| matches!(b, b'*' | b'.' | b'x' | b'X' | b'#' | b'-')).count() * 3
+        > value.len() * 2;
+    windows_variable
+        || masked
+        || value.windows(2).any(|w| w == b"${" || w == b"{{" || w == b"#{" || w == b"$(")
+}
+
+/// Values that describe a password: types, states, form texts.
+const DESCRIBES: &[&str] = &[
+    "string",
+    "str",
+    "bytes",
+    "text",
+    "char",
+    "varchar",
+    "bool",
+    "boolean",
+    "int",
+    "integer",
+    "number",
+    "object",
+    "option",
+    "optional",
+    "required",
+    "hidden",
+    "empty",
+    "blank",
+    "missing",
+    "incorrect",
+    "invalid",
+    "wrong",
+    "expired",
+    "changed",
+    "unchanged",
+    "reset",
+    "failed",
+    "accepted",
+    "rejected",
+    "mismatch",
+    "password",
+    "passwd",
+    "passphrase",
+    "secret",
+    "token",
+    "value",
+    "input",
+    "prompt",
+    "field",
+    "default",
+    "unknown",
+    "unset",
+    "set",
+    "disabled",
+    "enabled",
+    "yes",
+    "no",
+    "on",
+    "off",
+    "ok",
+    "any",
+    "self",
+    "this",
+    "env",
+    "environment",
+    "file",
+    "vault",
+    "keychain",
+    "stdin",
+    "ask",
+    "same",
+    "not",
+    "for",
+    "the",
+    "is",
+    "must",
+    "cannot",
+    "enter",
+    "again",
+    "type",
+    "and",
+    "or",
+    "to",
+    "of",
+    "secretstring",
+    "sensitive",
+    "redacted",
+    "masked",
+    "omitted",
+    "encrypted",
+    "plaintext",
+    "plain",
+    "basic",
+    "bearer",
+];
+
+fn strong_value(value: &[u8], quoted: bool, join: Join) -> bool {
+    let describes = DESCRIBES.iter().any(|w| value.eq_ignore_ascii_case(w.as_bytes()));
+    if describes || value.len() < 4 || value.iter().any(|&b| b < 32 && b != b'\t') {
+        return false;
+    }
+    let letters = value.iter().filter(|b| b.is_ascii_alphabetic()).count();
+    let digits = value.iter().filter(|b| b.is_ascii_digit()).count();
+    let others = value.len() - letters - digits;
+    match join {
+        Join::Env => true,
+        // Sentences in quotes are labels: `"password": "Enter your password"`.
+        _ if quoted => value.iter().filter(|&&b| b == b' ').count() < 2 && !value.ends_with(b":"),
+        _ if digits == value.len() => digits >= 6,
+        _ if digits > 0 && letters > 0 => !is_code(value),
+        // `password: userPassword`, `password = form.password` are code.
+        _ if others > 0 => !is_code(value),
+        _ => letters >= 6 && value.iter().all(u8::is_ascii_lowercase) && join != Join::Element,
+    }
+}
+
+/// A path of names as programs write them: `self.db.password`, `user_password`, `Foo::bar`.
+fn is_code(value: &[u8]) -> bool {
+    let name = |part: &[u8]| {
+        part.first().is_some_and(|b| b.is_ascii_alphabetic() || *b == b'_')
+            && part.iter().all(|&b| b.is_ascii_alphabetic() || b == b'_')
+    };
+    value.split(|&b| matches!(b, b'.' | b':')).filter(|p| !p.is_empty()).all(name)
+}
+
+/// Whether a value beside a less telling name looks made by a machine.
+fn random_value(value: &[u8], join: Join) -> bool {
+    let least = if join == Join::Blank { 16 } else { 10 };
+    if value.len() < least
+        || !value.iter().all(|&b| b.is_ascii_graphic())
+        || value.iter().any(|b| matches!(b, b'(' | b')' | b'{' | b'}' | b'<' | b'>'))
+    {
+        return false;
+    }
+    let digits = value.iter().filter(|b| b.is_ascii_digit()).count();
+    let upper = value.iter().filter(|b| b.is_ascii_uppercase()).count();
+    let lower = value.iter().filter(|b| b.is_ascii_lowercase()).count();
+    let bits = entropy(value);
+    if digits > 0 && upper + lower > 0 {
+        return bits >= 2.7 && !is_dated(value);
+    }
+    digits == 0 && upper > 2 && lower > 2 && value.len() >= 20 && bits >= 3.7 && !is_code(value)
+}
+
+/// A path, a host or a date rather than a secret.
+fn is_dated(value: &[u8]) -> bool {
+    value.starts_with(b"/")
+        || value.starts_with(b"./")
+        || value.starts_with(b"~/")
+        || value.windows(3).any(|w| w == b"://")
+        || value.len() > 10
+            && value[..10]
+                .iter()
+                .enumerate()
+                .all(|(n, b)| if n == 4 || n == 7 { *b == b'-' } else { b.is_ascii_digit() })
+}

@@ -1,0 +1,202 @@
+//! Shapes: secrets that are known by their form, described as data in `policies/redaction`.
+//!
+//! A shape begins at a fixed word (`ghp_`, `password`, `://`). Where the scan finds the word, the
+//! shape reads on to the right and answers one of three things; it never looks further than it needs
+//! to, so the answer does not depend on how the input was cut.
+
+pub(crate) mod class;
+mod context;
+mod pem;
+mod token;
+mod userinfo;
+
+/// The rules, compiled by the build script.
+pub(crate) mod table {
+    use super::{Body, Elem, Gate, Left, Rule, Shape, Word, WordSlot};
+
+    include!(concat!(env!("OUT_DIR"), "/rules.rs"));
+}
+
+/// A built-in rule: what a mark or a hit of a shape is named after.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Rule {
+    /// Stands in the mark and in the hit.
+    pub id: &'static str,
+    /// Why such text is hidden.
+    pub reason: &'static str,
+    /// Where the format is described.
+    pub source: &'static str,
+}
+
+/// The built-in rules, in the order in which they name a mark.
+pub fn rules() -> &'static [Rule] {
+    &table::RULES
+}
+
+/// A fixed text and the shapes that begin with it.
+#[derive(Debug)]
+pub(crate) struct Word {
+    pub(crate) text: &'static [u8],
+    /// Letters of either case.
+    pub(crate) fold: bool,
+    /// Of the shapes that hide the word, one asks nothing of what stands before it.
+    pub(crate) any_left: bool,
+    pub(crate) shapes: &'static [u16],
+}
+
+/// One 3-byte window of a word, case folded; `window` 0 is an empty slot.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct WordSlot {
+    pub(crate) window: u32,
+    pub(crate) word: u16,
+    pub(crate) at: u8,
+}
+
+#[derive(Debug)]
+pub(crate) struct Shape {
+    pub(crate) rule: u16,
+    pub(crate) body: Body,
+}
+
+#[derive(Debug)]
+pub(crate) enum Body {
+    /// Fixed texts and runs of characters; what is hidden begins with element `secret`.
+    Token { elems: &'static [Elem], secret: u8, left: Left, fold: bool, gate: Gate },
+    /// The value beside a telling name. `strong` names take any value that is not a reference.
+    Value { strong: bool },
+    /// A PEM block with a private key.
+    Pem,
+    /// The password of `scheme://user:password@host`.
+    UserInfo,
+}
+
+#[derive(Debug)]
+pub(crate) enum Elem {
+    Lit(&'static [u8]),
+    /// `max` 0 is open: the run goes on as long as the class does.
+    Run {
+        class: u8,
+        min: u16,
+        max: u16,
+    },
+}
+
+/// What may stand before a token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Left {
+    Any,
+    /// No letter and no digit, unless it ends an escape (`\n`, `%3D`, `ESC[0m`).
+    Word,
+}
+
+/// What the last run's first `min` characters must have. Zeros ask for nothing.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Gate {
+    pub(crate) distinct: u8,
+    pub(crate) digits: u8,
+    /// Shannon entropy in bits per character.
+    pub(crate) entropy: f32,
+}
+
+/// What a shape says about the place where its word stands.
+#[derive(Debug)]
+pub(crate) enum Verdict {
+    No,
+    /// Undecided; bytes from `from` on must be held.
+    Pending {
+        from: usize,
+    },
+    /// `text[start..end]` is hidden; with `open` the span goes on in the next bytes.
+    Span {
+        start: usize,
+        end: usize,
+        open: Option<Swallow>,
+    },
+}
+
+/// How far before a held byte the words of a shape may begin, in bytes. A value further from its name
+/// is not taken.
+pub(crate) const REACH: usize = 64;
+
+/// Reads `shape`, whose word begins at `at`. `eof`: nothing follows `text`.
+pub(crate) fn judge(shape: &Shape, word: &Word, text: &[u8], at: usize, eof: bool) -> Verdict {
+    match shape.body {
+        Body::Token { elems, secret, left, fold, gate } => {
+            if left == Left::Word && !left_is_free(text, at) {
+                return Verdict::No;
+            }
+            token::judge(&token::Token { elems, secret: usize::from(secret), fold, gate }, text, at, eof)
+        }
+        Body::Value { strong } => context::judge(strong, text, at, at + word.text.len(), eof),
+        Body::Pem => pem::judge(text, at, eof),
+        Body::UserInfo => userinfo::judge(text, at, eof),
+    }
+}
+
+/// What goes on hiding after a shape is certain, byte for byte and without holding anything.
+#[derive(Debug, Clone)]
+pub(crate) enum Swallow {
+    Run(u8),
+    Value(context::Rest),
+    Pem(pem::Rest),
+}
+
+impl Swallow {
+    /// Takes the next bytes; gives the index of the first that is no longer hidden.
+    pub(crate) fn advance(&mut self, bytes: &[u8]) -> Option<usize> {
+        match self {
+            Swallow::Run(class) => bytes.iter().position(|&b| !class::has(*class, b)),
+            Swallow::Value(rest) => rest.advance(bytes),
+            Swallow::Pem(rest) => rest.advance(bytes),
+        }
+    }
+
+    /// The verdict for a span that is certain from `start` on and has been read up to `from`.
+    fn span(mut self, text: &[u8], start: usize, from: usize) -> Verdict {
+        match self.advance(&text[from..]) {
+            Some(n) => Verdict::Span { start, end: from + n, open: None },
+            None => Verdict::Span { start, end: text.len(), open: Some(self) },
+        }
+    }
+}
+
+/// Whether a token may begin at `at`: no letter or digit stands before it, except as the end of an
+/// escape sequence.
+pub(crate) fn left_is_free(text: &[u8], at: usize) -> bool {
+    let before = &text[at.saturating_sub(12)..at];
+    match *before {
+        [.., b] if !b.is_ascii_alphanumeric() => true,
+        [] => true,
+        [.., b'\\', b'n' | b'r' | b't'] => true,
+        [.., b'%', a, b] if a.is_ascii_hexdigit() && b.is_ascii_hexdigit() => true,
+        [.., b'm'] => {
+            let digits = before[..before.len() - 1].iter().rev();
+            let mut rest = digits.skip_while(|b| b.is_ascii_digit() || **b == b';');
+            rest.next() == Some(&b'[') && rest.next() == Some(&0x1b)
+        }
+        _ => false,
+    }
+}
+
+/// The first position `p >= from` where `text` ends inside a word that is itself hidden.
+pub(crate) fn unfinished(text: &[u8], from: usize) -> Option<usize> {
+    let from = from.max((text.len() + 1).saturating_sub(table::LONGEST_HIDDEN));
+    (from..text.len()).find(|&p| {
+        let rest = &text[p..];
+        let first = table::HIDDEN.partition_point(|&w| table::WORDS[usize::from(w)].text < rest);
+        table::HIDDEN[first..]
+            .iter()
+            .map(|&w| &table::WORDS[usize::from(w)])
+            .take_while(|w| w.text.starts_with(rest))
+            .any(|w| w.text.len() > rest.len() && (w.any_left || left_is_free(text, p)))
+    })
+}
+
+/// Shannon entropy of `bytes`, in bits per byte.
+pub(crate) fn entropy(bytes: &[u8]) -> f32 {
+    let mut counts = [0u16; 256];
+    bytes.iter().for_each(|&b| counts[usize::from(b)] = counts[usize::from(b)].saturating_add(1));
+    let total: f32 = counts.iter().map(|&c| f32::from(c)).sum();
+    counts.iter().filter(|&&c| c > 0).map(|&c| f32::from(c) / total).map(|p| -p * p.log2()).sum()
+}

@@ -1,0 +1,82 @@
+//! Tokens: fixed texts and runs of characters in a row.
+
+use super::{Elem, Gate, Swallow, Verdict, class, entropy};
+
+pub(crate) struct Token {
+    pub(crate) elems: &'static [Elem],
+    /// Number of the first element that is hidden.
+    pub(crate) secret: usize,
+    pub(crate) fold: bool,
+    pub(crate) gate: Gate,
+}
+
+pub(crate) fn judge(token: &Token, text: &[u8], at: usize, eof: bool) -> Verdict {
+    let (mut pos, mut start) = (at, None);
+    for (number, elem) in token.elems.iter().enumerate() {
+        if number == token.secret {
+            start = Some(pos);
+        }
+        let more = |start: Option<usize>| {
+            if eof { Verdict::No } else { Verdict::Pending { from: start.unwrap_or(text.len()) } }
+        };
+        let last = number + 1 == token.elems.len();
+        match *elem {
+            Elem::Lit(lit) => {
+                let have = &text[pos..text.len().min(pos + lit.len())];
+                let same = |a: &[u8], b: &[u8]| if token.fold { a.eq_ignore_ascii_case(b) } else { a == b };
+                if !same(have, &lit[..have.len()]) {
+                    return Verdict::No;
+                }
+                if have.len() < lit.len() {
+                    return more(start);
+                }
+                pos += lit.len();
+            }
+            Elem::Run { class, min, max } => {
+                let (min, max) = (usize::from(min), if max == 0 { usize::MAX } else { usize::from(max) });
+                let window = &text[pos..text.len().min(pos.saturating_add(if last {
+                    min.max(max.min(4096))
+                } else {
+                    max
+                }))];
+                let count = window.iter().position(|&b| !class::has(class, b)).unwrap_or(window.len());
+                let ended = pos + count < text.len() || eof;
+                if count < min {
+                    return if ended { Verdict::No } else { more(start) };
+                }
+                let begin = start.unwrap_or(pos);
+                if last {
+                    if !gate(token.gate, &text[pos..pos + min.max(1).min(count)]) {
+                        return Verdict::No;
+                    }
+                    if max == usize::MAX {
+                        return Swallow::Run(class).span(text, begin, pos + min);
+                    }
+                    return match text.get(pos + count) {
+                        // Longer than the format allows: something else.
+                        Some(b) if b.is_ascii_alphanumeric() || class::has(class, *b) => Verdict::No,
+                        None if !eof => more(Some(begin)),
+                        _ => Verdict::Span { start: begin, end: pos + count, open: None },
+                    };
+                }
+                if !ended && count < max {
+                    return more(start);
+                }
+                pos += count;
+            }
+        }
+    }
+    Verdict::Span { start: start.unwrap_or(at), end: pos, open: None }
+}
+
+fn gate(gate: Gate, run: &[u8]) -> bool {
+    if gate.distinct > 0 {
+        let mut seen = [false; 256];
+        run.iter().for_each(|&b| seen[usize::from(b)] = true);
+        if seen.iter().filter(|&&s| s).count() < usize::from(gate.distinct) {
+            return false;
+        }
+    }
+    run.iter().filter(|b| b.is_ascii_digit()).count() >= usize::from(gate.digits)
+        && (gate.entropy == 0.0 || entropy(run) >= gate.entropy)
+}

@@ -1,0 +1,348 @@
+//! The properties of the crate's first page, each against an obvious and slow implementation.
+
+use std::sync::OnceLock;
+
+use proptest::prelude::*;
+
+use crate::encode::expand;
+use crate::shape::table::{SHAPES, WORDS};
+use crate::shape::{self, Verdict};
+use crate::{Encodings, Hit, Mark, Matcher, Shapes};
+
+const NEEDLES: &[(&str, &[u8])] = &[
+    ("KEY_LINE", b"-----BEGIN KEY-----"),
+    ("FIRST", b"abcdefg"),
+    ("SECOND", b"efghij"),
+    ("SELF", b"abababab"),
+    ("LONGER", b"abcdefghijklmnopqrstuvwxyz012345"),
+    ("SPECIAL", b"p\"a/s\\s w\xc3\xb6rd&<'$>"),
+    ("BINARY", b"\x00\xff\x01\xfe\x02\xfd\x03"),
+    ("LINES", b"first line of it, long enough\nsecond line of it, long enough\n"),
+];
+
+fn matcher(shapes: Shapes) -> Matcher {
+    static BUILT: [OnceLock<Matcher>; 2] = [OnceLock::new(), OnceLock::new()];
+    let build = || {
+        let builder = NEEDLES.iter().fold(Matcher::builder(), |b, (name, value)| b.needle(name, value));
+        builder.shapes(shapes).mark(Mark::Plain).build()
+    };
+    BUILT[usize::from(shapes == Shapes::None)].get_or_init(build).clone()
+}
+
+fn whole(matcher: &Matcher, input: &[u8]) -> (Vec<u8>, Vec<Hit>) {
+    cut(matcher, input, &[])
+}
+
+/// Pushes `input` cut at `cuts`.
+fn cut(matcher: &Matcher, input: &[u8], cuts: &[usize]) -> (Vec<u8>, Vec<Hit>) {
+    let (mut redactor, mut out, mut hits, mut from) = (matcher.redactor(), Vec::new(), Vec::new(), 0);
+    for &to in cuts.iter().chain([&input.len()]) {
+        hits.extend(redactor.push(&input[from..to], &mut out));
+        from = to;
+    }
+    hits.extend(redactor.finish(&mut out));
+    hits.sort();
+    (out, hits)
+}
+
+/// Every literal at every place, every rule's word at every place, no stream.
+fn slow(input: &[u8], shapes: bool) -> Vec<u8> {
+    let mut hide = vec![0u32; input.len()];
+    let mut spans = Vec::new();
+    for (_, value) in NEEDLES {
+        expand(value.trim_ascii(), Encodings::ALL, &mut |_, form| {
+            for (at, _) in input.windows(form.len()).enumerate().filter(|(_, w)| *w == form) {
+                spans.push((at, at + form.len()));
+            }
+            for at in input.len().saturating_sub(form.len() - 1)..(input.len() + 1).saturating_sub(8) {
+                if form.starts_with(&input[at..]) {
+                    spans.push((at, input.len()));
+                }
+            }
+        });
+    }
+    if shapes {
+        for at in 0..input.len() {
+            for word in &WORDS {
+                let Some(text) = input.get(at..at + word.text.len()) else { continue };
+                if !(text == word.text || word.fold && text.eq_ignore_ascii_case(word.text)) {
+                    continue;
+                }
+                for &number in word.shapes {
+                    if let Verdict::Span { start, end, .. } =
+                        shape::judge(&SHAPES[usize::from(number)], word, input, at, true)
+                    {
+                        spans.push((start, end));
+                    }
+                }
+            }
+        }
+    }
+    spans.sort_unstable();
+    let (mut mark, mut covered) = (0, 0);
+    for (start, end) in spans {
+        if start >= covered {
+            mark += 1;
+        }
+        hide[start..end].iter_mut().filter(|h| **h == 0).for_each(|h| *h = mark);
+        covered = covered.max(end);
+    }
+    let mut out = Vec::new();
+    for (n, &h) in hide.iter().enumerate() {
+        if h == 0 {
+            out.push(input[n]);
+        } else if n == 0 || hide[n - 1] != h {
+            out.extend_from_slice(b"[REDACTED]");
+        }
+    }
+    out
+}
+
+/// Pieces that needles, their encodings and shapes are made of, so that chance meets them often.
+fn piece() -> impl Strategy<Value = Vec<u8>> {
+    let forms: Vec<Vec<u8>> = {
+        let mut forms = Vec::new();
+        for (_, value) in NEEDLES {
+            expand(value.trim_ascii(), Encodings::ALL, &mut |_, form| forms.push(form.to_vec()));
+        }
+        forms
+    };
+    let texts = [
+        "-",
+        "--",
+        "-----",
+        "BEGIN ",
+        "KEY",
+        "PRIVATE KEY-----\n",
+        "-----END PRIVATE KEY-----",
+        "MIIEvQIBADANBgkqhkiG9w0B\n",
+        "ab",
+        "abcd",
+        "efghij",
+        "gh",
+        "p_",
+        "ghp_",
+        "0123456789abcdefABCDEF0123456789abcd",
+        "sk-",
+        "ant-",
+        "proj-",
+        "xoxb-",
+        "123456789012-",
+        "eyJ",
+        "hbGciOiJIUzI1NiJ9",
+        ".",
+        "password",
+        "Pass",
+        "word",
+        "=",
+        ": ",
+        "\"",
+        "\\\"",
+        "'",
+        " ",
+        "\n",
+        "hunter2",
+        "${X}",
+        "$",
+        "os.environ[",
+        "https",
+        "://",
+        "user:",
+        "s3cret",
+        "@",
+        "/",
+        "AKIA",
+        "ABCDEFGHIJKLMNOP",
+        "\u{1b}[0m",
+        "Bearer ",
+        "bearer",
+        "token",
+        "API_KEY",
+        "--",
+        "ö",
+        "\r\n",
+        "<",
+        ">",
+    ];
+    let cut =
+        (prop::sample::select(forms), any::<prop::sample::Index>(), 0..4u8).prop_map(|(form, at, how)| {
+            let at = at.index(form.len());
+            match how {
+                0 => form[..at].to_vec(),
+                1 => form[at..].to_vec(),
+                _ => form,
+            }
+        });
+    prop_oneof![
+        3 => cut,
+        6 => prop::sample::select(texts.to_vec()).prop_map(|t| t.as_bytes().to_vec()),
+        1 => prop::collection::vec(any::<u8>(), 1..12),
+        1 => (prop::sample::select(&b"aA1-=/ \n"[..]), 1..90usize).prop_map(|(b, n)| vec![b; n]),
+    ]
+}
+
+fn input() -> impl Strategy<Value = Vec<u8>> {
+    prop::collection::vec(piece(), 0..16).prop_map(|pieces| pieces.concat())
+}
+
+fn cuts(input: &[u8], seeds: &[prop::sample::Index]) -> Vec<usize> {
+    let mut cuts: Vec<usize> = seeds.iter().map(|s| s.index(input.len() + 1)).collect();
+    cuts.sort_unstable();
+    cuts
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_cut_gives_the_same(input in input(), seeds in prop::collection::vec(any::<prop::sample::Index>(), 0..40)) {
+        let matcher = matcher(Shapes::Default);
+        let cuts = cuts(&input, &seeds);
+        prop_assert_eq!(cut(&matcher, &input, &cuts), whole(&matcher, &input));
+        let bytes: Vec<usize> = (0..input.len()).collect();
+        prop_assert_eq!(cut(&matcher, &input, &bytes), whole(&matcher, &input));
+    }
+
+    #[test]
+    fn same_as_the_slow_one(input in input()) {
+        let fast = whole(&matcher(Shapes::None), &input).0;
+        prop_assert_eq!(fast.escape_ascii().to_string(), slow(&input, false).escape_ascii().to_string());
+        let fast = whole(&matcher(Shapes::Default), &input).0;
+        prop_assert_eq!(fast.escape_ascii().to_string(), slow(&input, true).escape_ascii().to_string());
+    }
+
+    #[test]
+    fn without_a_hit_nothing_changes(input in prop::collection::vec(any::<u8>(), 0..4000)) {
+        let (out, hits) = whole(&matcher(Shapes::Default), &input);
+        if hits.is_empty() {
+            prop_assert_eq!(out, input);
+        }
+    }
+
+    #[test]
+    fn any_needle_in_any_form_is_gone(
+        value in prop::collection::vec(any::<u8>(), 6..60),
+        before in input(),
+        after in input(),
+        seeds in prop::collection::vec(any::<prop::sample::Index>(), 0..8),
+    ) {
+        let matcher = Matcher::builder().needle("N", &value).shapes(Shapes::None).mark(Mark::Plain).build();
+        if matcher.skipped().is_empty() {
+            let mut forms = Vec::new();
+            expand(value.trim_ascii(), Encodings::ALL, &mut |_, form| forms.push(form.to_vec()));
+            for form in &forms {
+                let input = [&before[..], form, &after].concat();
+                let (out, hits) = cut(&matcher, &input, &cuts(&input, &seeds));
+                prop_assert!(!hits.is_empty());
+                for form in &forms {
+                    prop_assert!(!out.windows(form.len()).any(|w| w == form), "{form:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_needle_added_late_is_gone_from_there_on(input in input(), at in any::<prop::sample::Index>()) {
+        let mut redactor = Matcher::builder().shapes(Shapes::None).build().redactor();
+        let (mut out, at) = (Vec::new(), at.index(input.len() + 1));
+        redactor.push(&input[..at], &mut out);
+        prop_assert_eq!(&out, &input[..at]);
+        redactor.add_needle("SELF", b"abababab");
+        redactor.push(&input[at..], &mut out);
+        redactor.finish(&mut out);
+        prop_assert!(!out[at..].windows(8).any(|w| w == b"abababab"));
+    }
+}
+
+#[test]
+fn a_needle_added_late_is_found_in_held_bytes() {
+    let mut redactor =
+        Matcher::builder().needle("LONG", b"abcdefghijklmnop").mark(Mark::Name).build().redactor();
+    let mut out = Vec::new();
+    assert!(redactor.push(b"see abcdefgh", &mut out).is_empty());
+    assert_eq!((out.as_slice(), redactor.held()), (&b"see "[..], 8));
+    assert_eq!(redactor.add_needle("SHORT", b"abcdefgh"), None);
+    assert_eq!(redactor.push(b".", &mut out).len(), 1);
+    assert_eq!(out, b"see [REDACTED:SHORT].");
+    assert!(redactor.add_needle("TINY", b"ab").is_some());
+}
+
+#[track_caller]
+fn check(matcher: &Matcher, pushes: &[&str], wanted: &[&str]) {
+    let (mut redactor, mut out) = (matcher.redactor(), Vec::new());
+    for (push, wanted) in pushes.iter().zip(wanted) {
+        out.clear();
+        redactor.push(push.as_bytes(), &mut out);
+        assert_eq!(String::from_utf8_lossy(&out), *wanted, "after {push:?}");
+    }
+    out.clear();
+    redactor.finish(&mut out);
+    assert_eq!(String::from_utf8_lossy(&out), *wanted.last().unwrap(), "at the end");
+}
+
+#[test]
+fn overlapping_needles_become_one_mark() {
+    let matcher = matcher(Shapes::None);
+    check(&matcher, &["------BEGIN KEY-----\n"], &["-[REDACTED]\n", ""]);
+    check(&matcher, &["---", "-", "--BEGIN KEY--", "---\n"], &["", "", "-", "[REDACTED]\n", ""]);
+    check(&matcher, &["abcdefghij "], &["[REDACTED] ", ""]);
+    check(&matcher, &["abababababab."], &["[REDACTED].", ""]);
+}
+
+#[test]
+fn prompts_and_lines_come_out_at_once() {
+    let matcher = Matcher::builder().needle("DB_PASSWORD", b"zx81-c64-amiga-500").build();
+    for text in [
+        "Password: ",
+        "Enter token: ",
+        "$ ",
+        "> ",
+        "done.\n",
+        "50%\r",
+        "\u{1b}[1m",
+        "Continue? [y/N] ",
+        "{\"password\": ",
+    ] {
+        check(&matcher, &[text], &[text, ""]);
+    }
+}
+
+#[test]
+fn half_of_a_needle_at_the_end_is_hidden() {
+    let matcher = matcher(Shapes::None);
+    assert_eq!(whole(&matcher, b"x abcdefghijk").0, b"x [REDACTED]");
+    let (out, hits) = whole(&matcher, b"x 012345 -----BEG");
+    assert_eq!((out.as_slice(), hits.len()), (&b"x 012345 [REDACTED]"[..], 1));
+    assert_eq!(whole(&matcher, b"x -----BE").0, b"x -----BE");
+}
+
+#[test]
+fn a_long_token_is_swallowed() {
+    let matcher = matcher(Shapes::Default);
+    let mut redactor = matcher.redactor();
+    let mut out = Vec::new();
+    let head = "key sk-ant-api03-0123456789abcdefghij";
+    redactor.push(head.as_bytes(), &mut out);
+    for _ in 0..1000 {
+        redactor.push(&[b'x'; 1000], &mut out);
+        assert!(redactor.held() < 64);
+    }
+    let hits: Vec<Hit> = redactor.push(b" end\n", &mut out).into_iter().collect();
+    assert_eq!(out, b"key [REDACTED] end\n");
+    assert_eq!((hits[0].offset, hits[0].len), (4, 1_000_033));
+}
+
+#[test]
+fn debug_output_has_no_value() {
+    let builder = Matcher::builder().needle("NAME", b"topsecretvalue");
+    let mut shown = format!("{builder:?}");
+    let matcher = builder.build();
+    let mut redactor = matcher.redactor();
+    let mut out = Vec::new();
+    let hits = redactor.push(b"topsecretvalue topsecretval", &mut out);
+    shown += &format!("{matcher:?} {redactor:?} {hits:?}");
+    assert!(!shown.contains("topsecret") && shown.contains("NAME"), "{shown}");
+    fn is_send<T: Send>(_: &T) {}
+    is_send(&matcher);
+    is_send(&redactor);
+}
