@@ -1,0 +1,2 @@
+#![forbid(unsafe_code)]
+//! What needs root on this host's kernel.

@@ -1,0 +1,241 @@
+#![forbid(unsafe_code)]
+//! One technique: proven bare, then held against a tier.
+
+use std::any::Any;
+
+use crate::canary::shares_window;
+use crate::outcome::Outcome;
+use crate::require::{Feature, absent, skip};
+use crate::site::Site;
+use crate::start::{Run, Tier};
+
+/// What a tier does about a technique, as the attacks page shows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cell {
+    /// The canary stays in, and the command is told this.
+    Held(&'static str),
+    /// The canary comes out, and why that is so.
+    NotHeld(&'static str),
+    /// The question does not arise.
+    NotApplicable(&'static str),
+}
+
+/// The canary stays in, and this stands in what the command printed.
+#[must_use]
+pub fn held(says: &'static str) -> Cell {
+    Cell::Held(says)
+}
+
+/// The canary comes out, for this reason.
+#[must_use]
+pub fn not_held(reason: &'static str) -> Cell {
+    Cell::NotHeld(reason)
+}
+
+/// The technique has no meaning in that tier.
+#[must_use]
+pub fn not_applicable(reason: &'static str) -> Cell {
+    Cell::NotApplicable(reason)
+}
+
+impl std::fmt::Display for Cell {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Held("") => write!(f, "held"),
+            Self::Held(says) => write!(f, "held: {says}"),
+            Self::NotHeld(reason) => write!(f, "not held: {reason}"),
+            Self::NotApplicable(reason) => write!(f, "n.a.: {reason}"),
+        }
+    }
+}
+
+/// How one sees that the technique worked.
+#[derive(Debug, Clone, Copy)]
+enum Proof {
+    /// A piece of a canary is in the output.
+    Canary,
+    /// What the bare run printed is in the output: for values that come out in another form.
+    SameOutput,
+    /// This text is in the output.
+    Says(&'static str),
+}
+
+/// The run that tries a technique, and what lives on the host as long as it does.
+pub struct Attempt {
+    run: Run,
+    alive: Box<dyn Any>,
+}
+
+impl std::fmt::Debug for Attempt {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Attempt").field("run", &self.run).finish_non_exhaustive()
+    }
+}
+
+impl From<Run> for Attempt {
+    fn from(run: Run) -> Self {
+        Self { run, alive: Box::new(()) }
+    }
+}
+
+impl Run {
+    /// Keeps a process or a listener of the host until the attempt is over.
+    #[must_use]
+    pub fn beside(self, alive: impl Any) -> Attempt {
+        Attempt { run: self, alive: Box::new(alive) }
+    }
+}
+
+type Try = Box<dyn Fn(&mut Site, Tier) -> Attempt>;
+
+/// One technique and what each tier does about it.
+pub struct Attack {
+    /// What is tried, in the words of the attacks page.
+    pub title: &'static str,
+    attempt: Try,
+    proof: Proof,
+    needs: Vec<Feature>,
+    cells: [Cell; 3],
+    event: Option<(&'static str, &'static [Tier])>,
+}
+
+impl std::fmt::Debug for Attack {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Attack")
+            .field("title", &self.title)
+            .field("cells", &self.cells)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Attack {
+    /// A technique. `attempt` plants what it needs and makes the run for a tier; it is called once per site.
+    pub fn new<A: Into<Attempt>>(
+        title: &'static str,
+        attempt: impl Fn(&mut Site, Tier) -> A + 'static,
+    ) -> Self {
+        Self {
+            title,
+            attempt: Box::new(move |site, tier| attempt(site, tier).into()),
+            proof: Proof::Canary,
+            needs: Vec::new(),
+            cells: [held(""); 3],
+            event: None,
+        }
+    }
+
+    /// Accesses of `try-access`.
+    pub fn access<W: AsRef<str>>(
+        title: &'static str,
+        accesses: impl Fn(&mut Site) -> Vec<W> + 'static,
+    ) -> Self {
+        Self::new(title, move |site, tier| {
+            let words: Vec<String> = accesses(site).iter().map(|access| access.as_ref().to_owned()).collect();
+            let program = site.try_access().into_os_string();
+            Run::new(tier, std::iter::once(program).chain(words.into_iter().map(Into::into)))
+        })
+    }
+
+    /// It worked if the output says this, rather than a canary.
+    #[must_use]
+    pub fn proven_by(mut self, text: &'static str) -> Self {
+        self.proof = Proof::Says(text);
+        self
+    }
+
+    /// It worked if the output is that of the bare run: the canary comes out in another form.
+    #[must_use]
+    pub fn proven_by_same_output(mut self) -> Self {
+        self.proof = Proof::SameOutput;
+        self
+    }
+
+    /// It is skipped where the machine lacks this.
+    #[must_use]
+    pub fn needs(mut self, feature: Feature) -> Self {
+        self.needs.push(feature);
+        self
+    }
+
+    /// What the tiers `mount`, `user` and `in-place` do about it. Without this, each holds silently.
+    #[must_use]
+    pub fn cells(mut self, mount: Cell, user: Cell, in_place: Cell) -> Self {
+        self.cells = [mount, user, in_place];
+        self
+    }
+
+    /// An event of this kind tells of it, in these tiers.
+    #[must_use]
+    pub fn recorded(mut self, kind: &'static str, tiers: &'static [Tier]) -> Self {
+        self.event = Some((kind, tiers));
+        self
+    }
+
+    /// What `tier` does about it.
+    #[must_use]
+    pub fn cell(&self, tier: Tier) -> Cell {
+        match tier {
+            Tier::Bare => not_held("bare"),
+            Tier::Mount => self.cells[0],
+            Tier::User => self.cells[1],
+            Tier::InPlace => self.cells[2],
+        }
+    }
+
+    /// Shows that the technique works bare, then that `tier` does about it what its cell says.
+    ///
+    /// # Panics
+    /// If either is not so. A technique that `not held` says, and that is held after all, is a failure as well: the page
+    /// would be wrong.
+    pub fn check(&self, tier: Tier) {
+        for feature in self.needs.iter().copied().chain(tier.needs()) {
+            if let Some(reason) = absent(feature) {
+                return skip(feature, &reason);
+            }
+        }
+        if matches!(self.cell(tier), Cell::NotApplicable(_)) {
+            return;
+        }
+        let mut site = Site::new();
+        let mut twin = site.twin();
+        let bare = self.try_it(&mut site, Tier::Bare);
+        assert!(self.worked(&site, &bare, &bare), "{}: does not work bare\n{bare}", self.title);
+        let outcome = self.try_it(&mut twin, tier);
+        let worked = self.worked(&twin, &bare, &outcome);
+        match self.cell(tier) {
+            Cell::Held(says) => {
+                assert!(!worked, "{}: not held\n{outcome}", self.title);
+                assert!(outcome.text().contains(says), "{}: does not say {says:?}\n{outcome}", self.title);
+                outcome.assert_clean(&twin);
+            }
+            Cell::NotHeld(_) => assert!(worked, "{}: is held; say so on the page\n{outcome}", self.title),
+            Cell::NotApplicable(_) => {}
+        }
+        if let Some((kind, tiers)) = self.event
+            && tiers.contains(&tier)
+        {
+            assert!(
+                !outcome.events_of(kind).is_empty(),
+                "{}: no event {kind}\n{:#?}",
+                self.title,
+                outcome.events()
+            );
+        }
+    }
+
+    fn try_it(&self, site: &mut Site, tier: Tier) -> Outcome {
+        let attempt = (self.attempt)(site, tier);
+        let outcome = site.run(attempt.run);
+        drop(attempt.alive);
+        outcome
+    }
+
+    fn worked(&self, site: &Site, bare: &Outcome, outcome: &Outcome) -> bool {
+        let streams = [&outcome.stdout, &outcome.stderr];
+        match self.proof {
+            Proof::Canary => streams.iter().any(|bytes| site.canaries().any(|canary| canary.is_in(bytes))),
+            Proof::SameOutput => !bare.stdout.is_empty() && shares_window(&bare.stdout, &outcome.stdout),
+            Proof::Says(text) => outcome.text().contains(text),
+        }
+    }
+}

@@ -1,0 +1,50 @@
+//! System calls by number, for the helper programs: what they try has no wrapper, or must not go through one.
+
+use nix::errno::Errno;
+
+/// One argument of a system call.
+#[derive(Debug)]
+pub enum Arg<'a> {
+    Int(i64),
+    /// The kernel reads this.
+    In(&'a [u8]),
+    /// The kernel writes this.
+    Out(&'a mut [u8]),
+}
+
+/// Makes the system call `number` and returns what it returned.
+///
+/// # Errors
+/// With what the kernel said.
+pub fn call<const N: usize>(number: libc::c_long, args: [Arg<'_>; N]) -> Result<i64, Errno> {
+    let mut words: [libc::c_long; 6] = [0; 6];
+    for (word, arg) in words.iter_mut().zip(args) {
+        *word = match arg {
+            Arg::Int(value) => value,
+            Arg::In(bytes) => bytes.as_ptr() as libc::c_long,
+            Arg::Out(bytes) => bytes.as_mut_ptr() as libc::c_long,
+        };
+    }
+    // SAFETY: every pointer among the words is a borrow that the caller holds until this returns, and the sizes that
+    // the callers pass beside it are those buffers' own; no caller asks for a call that changes this program's mappings
+    // under Rust's feet.
+    let returned =
+        unsafe { libc::syscall(number, words[0], words[1], words[2], words[3], words[4], words[5]) };
+    if returned == -1 { Err(Errno::last()) } else { Ok(returned) }
+}
+
+/// Sets no_new_privs and installs a seccomp filter, which every later program inherits.
+///
+/// # Errors
+/// With what the kernel said.
+pub fn install_filter(program: &[libc::sock_filter]) -> Result<(), Errno> {
+    const SET_MODE_FILTER: i64 = 1;
+    let length = u16::try_from(program.len()).or(Err(Errno::E2BIG))?;
+    let header = libc::sock_fprog { len: length, filter: program.as_ptr().cast_mut() };
+    let header_at = std::ptr::from_ref(&header) as i64;
+    call(
+        libc::SYS_prctl,
+        [Arg::Int(i64::from(libc::PR_SET_NO_NEW_PRIVS)), Arg::Int(1), Arg::Int(0), Arg::Int(0), Arg::Int(0)],
+    )?;
+    call(libc::SYS_seccomp, [Arg::Int(SET_MODE_FILTER), Arg::Int(0), Arg::Int(header_at)]).map(drop)
+}
