@@ -1,2 +1,9 @@
 #![forbid(unsafe_code)]
 //! The real binary, started by root, by an ordinary user, and behind a container's filter.
+
+#![expect(clippy::expect_used, reason = "a test fails by panicking")]
+
+mod attacks;
+mod jobs;
+mod streams;
+mod terminals;

@@ -4,8 +4,9 @@
 use std::any::Any;
 
 use crate::canary::shares_window;
+use crate::check::can_run;
 use crate::outcome::Outcome;
-use crate::require::{Feature, absent, skip};
+use crate::require::Feature;
 use crate::site::Site;
 use crate::start::{Run, Tier};
 
@@ -50,7 +51,6 @@ impl std::fmt::Display for Cell {
 }
 
 /// How one sees that the technique worked.
-#[derive(Debug, Clone, Copy)]
 enum Proof {
     /// A piece of a canary is in the output.
     Canary,
@@ -58,6 +58,8 @@ enum Proof {
     SameOutput,
     /// This text is in the output.
     Says(&'static str),
+    /// This is so afterwards.
+    After(Look),
 }
 
 /// The run that tries a technique, and what lives on the host as long as it does.
@@ -86,6 +88,7 @@ impl Run {
     }
 }
 
+type Look = Box<dyn Fn(&Site, &Outcome) -> bool>;
 type Try = Box<dyn Fn(&mut Site, Tier) -> Attempt>;
 
 /// One technique and what each tier does about it.
@@ -150,6 +153,13 @@ impl Attack {
         self
     }
 
+    /// It worked if this is so afterwards.
+    #[must_use]
+    pub fn proven_after(mut self, look: impl Fn(&Site, &Outcome) -> bool + 'static) -> Self {
+        self.proof = Proof::After(Box::new(look));
+        self
+    }
+
     /// It is skipped where the machine lacks this.
     #[must_use]
     pub fn needs(mut self, feature: Feature) -> Self {
@@ -188,20 +198,17 @@ impl Attack {
     /// If either is not so. A technique that `not held` says, and that is held after all, is a failure as well: the page
     /// would be wrong.
     pub fn check(&self, tier: Tier) {
-        for feature in self.needs.iter().copied().chain(tier.needs()) {
-            if let Some(reason) = absent(feature) {
-                return skip(feature, &reason);
-            }
-        }
-        if matches!(self.cell(tier), Cell::NotApplicable(_)) {
+        if !can_run(&self.needs, tier) || matches!(self.cell(tier), Cell::NotApplicable(_)) {
             return;
         }
         let mut site = Site::new();
         let mut twin = site.twin();
-        let bare = self.try_it(&mut site, Tier::Bare);
-        assert!(self.worked(&site, &bare, &bare), "{}: does not work bare\n{bare}", self.title);
-        let outcome = self.try_it(&mut twin, tier);
-        let worked = self.worked(&twin, &bare, &outcome);
+        let (bare, worked) = self.try_it(&mut site, Tier::Bare, None);
+        assert!(worked, "{}: does not work bare\n{bare}", self.title);
+        if tier == Tier::Bare {
+            return;
+        }
+        let (outcome, worked) = self.try_it(&mut twin, tier, Some(&bare));
         match self.cell(tier) {
             Cell::Held(says) => {
                 assert!(!worked, "{}: not held\n{outcome}", self.title);
@@ -223,19 +230,23 @@ impl Attack {
         }
     }
 
-    fn try_it(&self, site: &mut Site, tier: Tier) -> Outcome {
+    /// Makes the attempt and says whether it worked, compared with the bare run's output where there is one.
+    fn try_it(&self, site: &mut Site, tier: Tier, bare: Option<&Outcome>) -> (Outcome, bool) {
         let attempt = (self.attempt)(site, tier);
         let outcome = site.run(attempt.run);
-        drop(attempt.alive);
-        outcome
-    }
-
-    fn worked(&self, site: &Site, bare: &Outcome, outcome: &Outcome) -> bool {
-        let streams = [&outcome.stdout, &outcome.stderr];
-        match self.proof {
-            Proof::Canary => streams.iter().any(|bytes| site.canaries().any(|canary| canary.is_in(bytes))),
-            Proof::SameOutput => !bare.stdout.is_empty() && shares_window(&bare.stdout, &outcome.stdout),
+        let worked = match &self.proof {
+            Proof::Canary => {
+                let finder = site.finder();
+                finder.is_in(&outcome.stdout) || finder.is_in(&outcome.stderr)
+            }
+            Proof::SameOutput => {
+                let expected = bare.map_or(&outcome.stdout, |bare| &bare.stdout);
+                !expected.is_empty() && shares_window(expected, &outcome.stdout)
+            }
             Proof::Says(text) => outcome.text().contains(text),
-        }
+            Proof::After(look) => look(site, &outcome),
+        };
+        drop(attempt.alive);
+        (outcome, worked)
     }
 }

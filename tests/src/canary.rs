@@ -1,6 +1,7 @@
 #![forbid(unsafe_code)]
 //! Values that exist nowhere else, and the search for them.
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::io::Read;
 
@@ -38,7 +39,43 @@ pub(crate) fn random(length: usize) -> String {
 
 /// Whether any [`WINDOW`] bytes of `needle` stand in `hay`; all of it, if it is shorter.
 pub(crate) fn shares_window(needle: &[u8], hay: &[u8]) -> bool {
-    needle.windows(WINDOW.min(needle.len()).max(1)).any(|window| contains(hay, window))
+    Finder::new([needle]).is_in(hay)
+}
+
+/// Looks for pieces of several values in one pass: outputs and dumps of many megabytes are searched.
+pub(crate) struct Finder {
+    /// Which pairs of bytes a piece may begin with.
+    begins: Vec<bool>,
+    pieces: HashSet<Vec<u8>>,
+    lengths: Vec<usize>,
+}
+
+impl Finder {
+    pub(crate) fn new<'a>(values: impl IntoIterator<Item = &'a [u8]>) -> Self {
+        let mut finder = Self { begins: vec![false; 1 << 16], pieces: HashSet::new(), lengths: Vec::new() };
+        for value in values.into_iter().filter(|value| value.len() > 1) {
+            let length = WINDOW.min(value.len());
+            for piece in value.windows(length) {
+                finder.begins[pair(piece)] = true;
+                finder.pieces.insert(piece.to_vec());
+            }
+            if !finder.lengths.contains(&length) {
+                finder.lengths.push(length);
+            }
+        }
+        finder
+    }
+
+    pub(crate) fn is_in(&self, hay: &[u8]) -> bool {
+        let starts = (0..hay.len().saturating_sub(1)).filter(|at| self.begins[pair(&hay[*at..])]);
+        let mut pieces =
+            starts.flat_map(|at| self.lengths.iter().filter_map(move |length| hay.get(at..at + length)));
+        pieces.any(|piece| self.pieces.contains(piece))
+    }
+}
+
+fn pair(bytes: &[u8]) -> usize {
+    usize::from(bytes[0]) << 8 | usize::from(bytes[1])
 }
 
 /// Whether `needle` stands in `hay`.

@@ -7,8 +7,9 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use crate::check::can_run;
 use crate::outcome::Outcome;
-use crate::require::{Feature, absent, skip};
+use crate::require::Feature;
 use crate::site::Site;
 use crate::start::{Run, Tier};
 
@@ -19,6 +20,7 @@ type Prepare = Box<dyn Fn(&Site) -> Box<dyn Any>>;
 pub struct Job {
     script: String,
     stdin: Vec<u8>,
+    code: i32,
     needs: Vec<Feature>,
     prepare: Prepare,
     /// Directories, relative to the project, whose files need not be the same: caches that hold times.
@@ -39,6 +41,7 @@ impl Job {
         Self {
             script: script.into(),
             stdin: Vec::new(),
+            code: 0,
             needs: Vec::new(),
             prepare: nothing,
             loose: Vec::new(),
@@ -49,6 +52,13 @@ impl Job {
     #[must_use]
     pub fn needs(mut self, feature: Feature) -> Self {
         self.needs.push(feature);
+        self
+    }
+
+    /// Ends with this status instead of 0.
+    #[must_use]
+    pub fn code(mut self, code: i32) -> Self {
+        self.code = code;
         self
     }
 
@@ -78,18 +88,16 @@ impl Job {
     /// # Panics
     /// If they differ, or if the job fails bare: then the test itself is wrong.
     pub fn check(&self, tier: Tier) {
-        for feature in self.needs.iter().copied().chain(tier.needs()) {
-            if let Some(reason) = absent(feature) {
-                return skip(feature, &reason);
-            }
+        if !can_run(&self.needs, tier) {
+            return;
         }
         let site = Site::new();
         let (bare, left_bare) = self.play(&site, Tier::Bare);
-        assert_eq!(bare.code(), 0, "the job fails bare\n{bare}");
+        assert_eq!(bare.code(), self.code, "the job fails bare\n{bare}");
         site.clear();
         let (outcome, left) = self.play(&site, tier);
         let all = || format!("{bare}\n==== against ====\n{outcome}");
-        assert_eq!(outcome.code(), 0, "the status differs\n{}", all());
+        assert_eq!(outcome.code(), self.code, "the status differs\n{}", all());
         assert!(bare.stdout == outcome.stdout, "stdout differs\n{}", all());
         assert!(bare.stderr == outcome.stderr, "stderr differs\n{}", all());
         for path in left_bare.keys().chain(left.keys()) {

@@ -8,6 +8,7 @@
 
 mod attack;
 mod canary;
+mod check;
 mod job;
 mod outcome;
 #[expect(unsafe_code, reason = "system calls that no crate wraps")]
@@ -20,6 +21,7 @@ mod victim;
 
 pub use attack::{Attack, Attempt, Cell, held, not_applicable, not_held};
 pub use canary::{Canary, contains};
+pub use check::Check;
 pub use job::Job;
 pub use outcome::Outcome;
 pub use require::{Feature, absent, skip};

@@ -60,6 +60,11 @@ fn reader(pipe: Option<impl Read + Send + 'static>) -> std::thread::JoinHandle<V
     })
 }
 
+/// The status as a shell shows it.
+pub(crate) fn code(status: ExitStatus) -> i32 {
+    status.code().or_else(|| status.signal().map(|signal| 128 + signal)).unwrap_or(-1)
+}
+
 impl Outcome {
     /// stdout and stderr, as far as they are text.
     #[must_use]
@@ -70,7 +75,7 @@ impl Outcome {
     /// The status as a shell shows it: 128+n for a signal.
     #[must_use]
     pub fn code(&self) -> i32 {
-        self.status.code().or_else(|| self.status.signal().map(|signal| 128 + signal)).unwrap_or(-1)
+        code(self.status)
     }
 
     /// The events of a supervised run, in order.
@@ -109,9 +114,12 @@ impl Outcome {
     #[track_caller]
     pub fn assert_clean(&self, site: &Site) -> &Self {
         let log = std::fs::read(&self.log).unwrap_or_default();
-        for canary in site.canaries() {
-            for (place, bytes) in [("stdout", &self.stdout), ("stderr", &self.stderr), ("the events", &log)] {
-                assert!(!canary.is_in(bytes), "{} leaked into {place}\n{self}", canary.name);
+        let finder = site.finder();
+        for (place, bytes) in [("stdout", &self.stdout), ("stderr", &self.stderr), ("the events", &log)] {
+            if finder.is_in(bytes) {
+                let names: Vec<_> =
+                    site.canaries().filter(|canary| canary.is_in(bytes)).map(|canary| canary.name).collect();
+                panic!("{names:?} leaked into {place}\n{self}");
             }
         }
         let files = site.leaked_files();

@@ -32,6 +32,14 @@ pub enum Feature {
     Less,
     Top,
     Perl,
+    /// A crash leaves a file in the working directory, as the kernel does by itself.
+    CoreFile,
+    /// TIOCSTI works on this kernel.
+    TypeInto,
+    IoUring,
+    PerfEvents,
+    /// The kernel runs 32-bit programs.
+    Entry32,
 }
 
 impl Feature {
@@ -60,6 +68,11 @@ impl Feature {
             Self::Less => "less",
             Self::Top => "top",
             Self::Perl => "perl",
+            Self::CoreFile => "core-file",
+            Self::TypeInto => "tiocsti",
+            Self::IoUring => "io-uring",
+            Self::PerfEvents => "perf-events",
+            Self::Entry32 => "ia32",
         }
     }
 }
@@ -113,6 +126,31 @@ pub fn absent(feature: Feature) -> Option<String> {
         }
         Feature::Cargo => works(&["cargo", "--version"], "cargo does not run"),
         Feature::Java => works(&["javac", "-version"], "javac does not run"),
+        Feature::CoreFile => {
+            let pattern = std::fs::read_to_string("/proc/sys/kernel/core_pattern").unwrap_or_default();
+            let here = !pattern.starts_with('|') && !pattern.starts_with('/');
+            (!here).then(|| "core_pattern sends dumps elsewhere".to_owned())
+        }
+        Feature::IoUring => {
+            let off = std::fs::read_to_string("/proc/sys/kernel/io_uring_disabled")
+                .unwrap_or_else(|_| "0".to_owned());
+            (off.trim() != "0").then(|| "kernel.io_uring_disabled is set".to_owned())
+        }
+        Feature::PerfEvents => {
+            let paranoid =
+                std::fs::read_to_string("/proc/sys/kernel/perf_event_paranoid").unwrap_or_default();
+            let open = paranoid.trim().parse::<i32>().is_ok_and(|level| level <= 2);
+            (!open).then(|| "kernel.perf_event_paranoid refuses it to ordinary users".to_owned())
+        }
+        Feature::Entry32 => {
+            (!Path::new("/proc/sys/abi/vsyscall32").exists()).then(|| "no 32-bit entry".to_owned())
+        }
+        Feature::TypeInto => {
+            let legacy = std::fs::read_to_string("/proc/sys/dev/tty/legacy_tiocsti")
+                .unwrap_or_else(|_| "1".to_owned());
+            (legacy.trim() != "1")
+                .then(|| "dev.tty.legacy_tiocsti is off: the kernel refuses it to everyone".to_owned())
+        }
         other => program(other.name()),
     }
 }
@@ -123,6 +161,8 @@ fn succeeds(words: &[&str]) -> bool {
     let mut command = Command::new(program);
     command.args(args).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     if program != &"cargo" {
+        // Where a run of the tests looks for programs, whatever this process's own PATH is.
+        command.env("PATH", "/usr/local/bin:/usr/bin:/bin");
         Tier::Bare.become_agent(&mut command);
     }
     command.status().is_ok_and(|status| status.success())

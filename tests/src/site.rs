@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tempfile::TempDir;
 
-use crate::canary::{Canary, random};
+use crate::canary::{Canary, Finder, random};
 use crate::outcome::{self, Outcome};
 use crate::start::{Run, Tier, agent, binary, helper};
 
@@ -40,6 +40,8 @@ pub struct Site {
     pub files: Vec<Canary>,
     /// The canaries in the caller's variables.
     pub variables: Vec<Canary>,
+    /// What processes and files of the host hold, and the caller does not.
+    pub host: Canary,
     planted: HashSet<PathBuf>,
     runs: AtomicUsize,
 }
@@ -53,21 +55,22 @@ impl Site {
     pub fn new() -> Self {
         let files = FILES.iter().map(|(name, _, _)| Canary::new(name)).collect();
         let variables = VARIABLES.iter().map(|name| Canary::new(name)).collect();
-        Self::with(files, variables)
+        Self::with(files, variables, Canary::new("host"))
     }
 
     /// A fresh host with the same canaries, for a second run that shall not see what the first left behind.
     #[must_use]
     pub fn twin(&self) -> Self {
-        Self::with(self.files.clone(), self.variables.clone())
+        Self::with(self.files.clone(), self.variables.clone(), self.host.clone())
     }
 
-    fn with(files: Vec<Canary>, variables: Vec<Canary>) -> Self {
+    fn with(files: Vec<Canary>, variables: Vec<Canary>, host: Canary) -> Self {
         let dir =
             tempfile::Builder::new().prefix("kb-").tempdir_in("/var/tmp").expect("a directory for the site");
         fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755))
             .expect("the site opens to the user");
-        let mut site = Self { dir, files, variables, planted: HashSet::new(), runs: AtomicUsize::new(0) };
+        let mut site =
+            Self { dir, files, variables, host, planted: HashSet::new(), runs: AtomicUsize::new(0) };
         for place in [site.bin(), site.home(), site.project().join("bin"), site.root().join("log")] {
             fs::create_dir_all(place).expect("the site's directories");
         }
@@ -81,16 +84,33 @@ impl Site {
         }
         place(&binary(), &site.bin().join("keyblind"));
         place(&helper("no-namespaces"), &site.bin().join("no-namespaces"));
+        place(&helper("on-host"), &site.bin().join("on-host"));
         place(&helper("victim"), &site.bin().join("victim"));
         place(&helper("try-access"), &site.project().join("bin/try-access"));
         site.write(
             "home/.gitconfig",
             "[user]\n\tname = Jo\n\temail = jo@example.invalid\n[init]\n\tdefaultBranch = main\n",
         );
+        site.write_users();
         for place in ["home", "log"] {
             give(&site.root().join(place));
         }
         site
+    }
+
+    /// The host's user database, with our user and the home that we planted.
+    fn write_users(&self) {
+        let (uid, gid) = agent();
+        let without = |path: &str, id: u32| {
+            let text = fs::read_to_string(path).unwrap_or_default();
+            let others = text.lines().filter(|line| line.split(':').nth(2) != Some(&id.to_string()));
+            others.map(|line| format!("{line}\n")).collect::<String>()
+        };
+        let home = self.home();
+        let entry = format!("jo:x:{uid}:{gid}::{}:/bin/bash\n", home.display());
+        fs::write(self.root().join("passwd"), without("/etc/passwd", uid) + &entry).expect("a user database");
+        fs::write(self.root().join("group"), without("/etc/group", gid) + &format!("jo:x:{gid}:\n"))
+            .expect("a group database");
     }
 
     /// The top of the site.
@@ -155,6 +175,11 @@ impl Site {
         path
     }
 
+    /// Gives a file or directory to the user, and not what is below it.
+    pub fn own(&self, path: &Path) {
+        own(path);
+    }
+
     /// The canary in the file or variable of that name.
     ///
     /// # Panics
@@ -165,7 +190,12 @@ impl Site {
     }
 
     pub(crate) fn canaries(&self) -> impl Iterator<Item = &Canary> {
-        self.files.iter().chain(&self.variables)
+        self.files.iter().chain(&self.variables).chain([&self.host])
+    }
+
+    /// Finds any piece of any canary.
+    pub(crate) fn finder(&self) -> Finder {
+        Finder::new(self.canaries().map(|canary| canary.value.as_bytes()))
     }
 
     /// Runs to the end.
@@ -193,7 +223,7 @@ impl Site {
         let number = self.runs.fetch_add(1, Ordering::Relaxed);
         let log = if run.tier == Tier::Mount { "log-of-root" } else { "log" };
         let events = self.root().join(log).join(format!("{number}-{}.jsonl", random(6)));
-        let line = run.line(&self.bin(), &events);
+        let line = run.line(self.root(), &events);
         let mut command = Command::new(&line[0]);
         command.args(&line[1..]).current_dir(run.cwd.clone().unwrap_or_else(|| self.project())).env_clear();
         command.env("HOME", self.home()).env("PATH", "/usr/local/bin:/usr/bin:/bin");
@@ -206,7 +236,6 @@ impl Site {
         ]);
         command.envs(self.variables.iter().map(|canary| (canary.name, &canary.value)));
         command.envs(run.variables.iter().map(|(name, value)| (name, value)));
-        run.tier.become_agent(&mut command);
         (command, events)
     }
 
@@ -232,6 +261,9 @@ impl Site {
     /// Every file below the site that holds a piece of a canary and was not planted.
     #[must_use]
     pub fn leaked_files(&self) -> Vec<PathBuf> {
+        let finder = self.finder();
+        // Programs of the build, linked here: no run writes them, and they are hundreds of megabytes.
+        let programs = [self.bin(), self.home().join(".rustup")];
         let mut found = Vec::new();
         let mut left = vec![self.root().to_owned()];
         while let Some(dir) = left.pop() {
@@ -239,11 +271,11 @@ impl Site {
             for entry in entries.flatten() {
                 let path = entry.path();
                 let Ok(kind) = entry.file_type() else { continue };
-                if kind.is_dir() && path != self.bin() {
+                if kind.is_dir() && !programs.contains(&path) {
                     left.push(path);
                 } else if kind.is_file() && !self.planted.contains(&path) {
                     let bytes = fs::read(&path).unwrap_or_default();
-                    if self.canaries().any(|canary| canary.is_in(&bytes)) {
+                    if finder.is_in(&bytes) {
                         found.push(path);
                     }
                 }
@@ -259,8 +291,12 @@ impl Default for Site {
     }
 }
 
-/// Makes a program appear at `to`: by a link where that works, else by a copy.
+/// Makes a program appear at `to`: by a link where that works, else by a copy. Never over what is there: it could be
+/// a link to the same program.
 fn place(from: &Path, to: &Path) {
+    if to.exists() {
+        return;
+    }
     if fs::hard_link(from, to).is_err() {
         fs::copy(from, to).unwrap_or_else(|error| panic!("{} to {}: {error}", from.display(), to.display()));
     }

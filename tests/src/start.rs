@@ -73,6 +73,8 @@ pub struct Run {
     pub(crate) options: Vec<OsString>,
     pub(crate) variables: Vec<(OsString, OsString)>,
     pub(crate) stdin: Vec<u8>,
+    pub(crate) caller: Option<String>,
+    pub(crate) by_root: bool,
     pub(crate) cwd: Option<PathBuf>,
 }
 
@@ -80,7 +82,16 @@ impl Run {
     /// `words`, in `tier`.
     pub fn new<W: AsRef<OsStr>>(tier: Tier, words: impl IntoIterator<Item = W>) -> Self {
         let words = words.into_iter().map(|word| word.as_ref().to_owned()).collect();
-        Self { tier, words, options: Vec::new(), variables: Vec::new(), stdin: Vec::new(), cwd: None }
+        Self {
+            tier,
+            words,
+            options: Vec::new(),
+            variables: Vec::new(),
+            stdin: Vec::new(),
+            caller: None,
+            by_root: false,
+            cwd: None,
+        }
     }
 
     /// A line of bash, in `tier`.
@@ -110,6 +121,20 @@ impl Run {
         self
     }
 
+    /// What the caller's shell does before it becomes the command, or keyblind: opens descriptors, sets limits.
+    #[must_use]
+    pub fn caller(mut self, script: impl Into<String>) -> Self {
+        self.caller = Some(script.into());
+        self
+    }
+
+    /// Starts a bare command as root, where the test runs as root.
+    #[must_use]
+    pub fn by_root(mut self) -> Self {
+        self.by_root = true;
+        self
+    }
+
     /// Where it starts; the site's project if not said.
     #[must_use]
     pub fn cwd(mut self, dir: impl Into<PathBuf>) -> Self {
@@ -117,19 +142,24 @@ impl Run {
         self
     }
 
-    /// The whole line: the command itself, or `keyblind run … -- command`, for the in-place tier behind the filter.
-    pub(crate) fn line(&self, bin: &Path, events: &Path) -> Vec<OsString> {
-        let mut line = Vec::new();
+    /// The whole line: the command itself, or `keyblind run … -- command`, for the in-place tier behind the filter; on a
+    /// host that has our user, where this process may make it so.
+    pub(crate) fn line(&self, site: &Path, events: &Path) -> Vec<OsString> {
+        let bin = site.join("bin");
+        let mut line: Vec<OsString> = Vec::new();
+        if nix::unistd::geteuid().is_root() {
+            let who = if self.tier == Tier::Mount || self.by_root { "root" } else { "user" };
+            line.extend([bin.join("on-host").into(), site.into(), who.into()]);
+        }
         if self.tier == Tier::InPlace {
-            line.extend([bin.join("no-namespaces").into_os_string()]);
+            line.push(bin.join("no-namespaces").into());
+        }
+        if let Some(script) = &self.caller {
+            line.extend(["/bin/bash", "-c"].map(OsString::from));
+            line.extend([format!("{script}\nexec \"$@\"").into(), "caller".into()]);
         }
         if self.tier != Tier::Bare {
-            line.extend([
-                bin.join("keyblind").into(),
-                "run".into(),
-                "--events".into(),
-                events.as_os_str().to_owned(),
-            ]);
+            line.extend([bin.join("keyblind").into(), "run".into(), "--events".into(), events.into()]);
             if self.tier == Tier::Mount {
                 line.extend(["--user".into(), agent().0.to_string().into()]);
             }

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{ErrorKind, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::fchown;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::Duration;
 
@@ -13,6 +13,7 @@ use nix::pty::{Winsize, openpty};
 use nix::sys::termios::{Termios, tcgetattr};
 
 use crate::canary::contains;
+use crate::outcome::code;
 use crate::site::Site;
 use crate::start::{Run, agent};
 
@@ -49,7 +50,6 @@ impl Terminal {
         if let Some(dir) = plain.get_current_dir() {
             command.current_dir(dir);
         }
-        run.tier.become_agent(&mut command);
         let side = || Stdio::from(pair.slave.try_clone().expect("a descriptor"));
         let child = command.stdin(side()).stdout(side()).stderr(side()).spawn().expect("setsid starts");
         let keyboard = File::from(pair.master);
@@ -128,16 +128,16 @@ impl Terminal {
         self.child.id()
     }
 
-    /// Waits for the end; also returns what appeared and was not yet forgotten.
+    /// Waits for the end and returns the status as a shell shows it, the terminal's modes, and what appeared and was not yet forgotten.
     ///
     /// # Panics
     /// If it cannot be waited for.
-    pub fn end(mut self) -> (ExitStatus, Termios, Vec<u8>) {
+    pub fn end(mut self) -> (i32, Termios, Vec<u8>) {
         let status = self.child.wait().expect("the command can be waited for");
         let modes = self.modes();
         // With the last descriptor of that side, what is still under way arrives, and then the end.
         drop(self.line);
         self.seen.extend(self.pieces.iter().flatten());
-        (status, modes, self.seen)
+        (code(status), modes, self.seen)
     }
 }

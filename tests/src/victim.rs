@@ -4,7 +4,6 @@
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 
-use crate::canary::Canary;
 use crate::site::Site;
 use crate::start::Tier;
 
@@ -27,11 +26,12 @@ impl Victim {
     /// # Panics
     /// If it cannot be started.
     #[must_use]
-    pub fn start(site: &Site, canary: &Canary) -> Self {
+    pub fn start(site: &Site) -> Self {
+        let canary = &site.host;
         let mut command = Command::new(site.bin().join("victim"));
         command
             .arg(&canary.value)
-            .arg(site.root().join("victim.sock"))
+            .arg(site.root().join("log/victim.sock"))
             .env_clear()
             .env("VICTIM", &canary.value);
         command.current_dir(site.root().join("log")).stdin(Stdio::piped()).stdout(Stdio::piped());
