@@ -113,8 +113,7 @@ pub(super) fn clone(prepared: &Prepared, plumbing: &Plumbing) -> io::Result<(i32
         libc::sigprocmask(libc::SIG_SETMASK, &all, &mut old);
     }
     // SAFETY: without CLONE_VM the child has its own copy of memory and runs only `first`, which keeps the law above.
-    let pid =
-        unsafe { libc::syscall(libc::SYS_clone3, ptr::from_mut(&mut args), size_of::<libc::clone_args>()) };
+    let pid = unsafe { libc::syscall(libc::SYS_clone3, ptr::from_mut(&mut args), size_of::<libc::clone_args>()) };
     if pid == 0 {
         first(prepared, plumbing);
     }
@@ -202,13 +201,10 @@ fn map_ids(report: Report, uid_map: &CStr, gid_map: &CStr) {
     // SAFETY: plain numbers.
     unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 1) };
     // user_namespaces(7): setgroups must be denied before an unprivileged gid_map is accepted.
-    for (index, (path, text)) in [
-        (c"/proc/self/setgroups", c"deny"),
-        (c"/proc/self/uid_map", uid_map),
-        (c"/proc/self/gid_map", gid_map),
-    ]
-    .into_iter()
-    .enumerate()
+    for (index, (path, text)) in
+        [(c"/proc/self/setgroups", c"deny"), (c"/proc/self/uid_map", uid_map), (c"/proc/self/gid_map", gid_map)]
+            .into_iter()
+            .enumerate()
     {
         // SAFETY: NUL-terminated paths; the text is valid for its length.
         unsafe {

@@ -148,8 +148,7 @@ impl Running {
 /// (prctl(2), PR_SET_PDEATHSIG).
 pub fn spawn(prepared: &Prepared) -> Result<Waiting, SpawnError> {
     let parent = |what| move |source: io::Error| SpawnError::Parent { what, source };
-    let reaper =
-        sys::sealed_copy("keyblind-reaper", REAPER).map_err(parent("copy the reaper into memory"))?;
+    let reaper = sys::sealed_copy("keyblind-reaper", REAPER).map_err(parent("copy the reaper into memory"))?;
     let (control_read, control) = pipe().map_err(parent("make a pipe"))?;
     let (report, report_write) = pipe().map_err(parent("make a pipe"))?;
     let (error, error_write) = pipe().map_err(parent("make a pipe"))?;
@@ -213,8 +212,7 @@ impl Waiting {
     }
 
     fn failed(&self, failure: &child::Failure) -> SpawnError {
-        let object =
-            self.objects.get(failure.step as usize).and_then(|list| list.get(failure.index)).cloned();
+        let object = self.objects.get(failure.step as usize).and_then(|list| list.get(failure.index)).cloned();
         SpawnError::Child {
             step: StepFailed { step: failure.step, object },
             source: io::Error::from_raw_os_error(failure.errno),
@@ -237,8 +235,7 @@ impl Prepared {
         objects[Step::Mount as usize] = self.mounts.iter().map(prepared::Mount::describe).collect();
         objects[Step::ChangeDirectory as usize] = vec![text(&self.cwd)];
         if let Some(landlock) = &self.landlock {
-            objects[Step::LandlockRule as usize] =
-                landlock.rules.iter().map(|(path, _)| text(path)).collect();
+            objects[Step::LandlockRule as usize] = landlock.rules.iter().map(|(path, _)| text(path)).collect();
         }
         if let Some(marks) = &self.marks {
             objects[Step::Mark as usize] = marks.objects.iter().map(|(path, _)| text(path)).collect();

@@ -23,13 +23,7 @@ pub(super) fn build(report: Report, prepared: &Prepared) {
     // SAFETY: NUL-terminated strings throughout.
     unsafe {
         // Private, not slave: a mount that the host makes later must not appear here.
-        let result = libc::mount(
-            ptr::null(),
-            c"/".as_ptr(),
-            ptr::null(),
-            libc::MS_REC | libc::MS_PRIVATE,
-            ptr::null(),
-        );
+        let result = libc::mount(ptr::null(), c"/".as_ptr(), ptr::null(), libc::MS_REC | libc::MS_PRIVATE, ptr::null());
         report.check(Step::Private, 0, result.into());
         report.check(Step::Root, 0, tmpfs(BASE, c"mode=755,size=4m").into());
         report.check(Step::Root, 1, libc::chdir(BASE.as_ptr()).into());
@@ -64,8 +58,7 @@ unsafe fn apply(mount: &Mount, owner: Option<(u32, u32)>) -> libc::c_int {
                 failed => failed,
             },
             Mount::File { at, mode, own } => {
-                let flags =
-                    libc::O_CREAT | libc::O_EXCL | libc::O_WRONLY | libc::O_CLOEXEC | libc::O_NOFOLLOW;
+                let flags = libc::O_CREAT | libc::O_EXCL | libc::O_WRONLY | libc::O_CLOEXEC | libc::O_NOFOLLOW;
                 let fd = libc::open(inside(at), flags, *mode);
                 if fd < 0 {
                     return if errno() == libc::EEXIST { 0 } else { fd };
@@ -83,11 +76,7 @@ unsafe fn apply(mount: &Mount, owner: Option<(u32, u32)>) -> libc::c_int {
                     return -1;
                 }
                 let read_only = if *writable { 0 } else { libc::MOUNT_ATTR_RDONLY };
-                set(
-                    inside(at),
-                    libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NODEV | read_only,
-                    libc::AT_RECURSIVE,
-                )
+                set(inside(at), libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NODEV | read_only, libc::AT_RECURSIVE)
             }
             Mount::Device { from, at } => {
                 if bind(from, at, 0) < 0 {

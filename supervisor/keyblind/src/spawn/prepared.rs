@@ -147,10 +147,7 @@ impl Prepared {
         candidates
             .iter()
             .flat_map(|candidate| {
-                [c"sh".as_ptr(), candidate.as_ptr()]
-                    .into_iter()
-                    .chain(arguments.clone())
-                    .chain([std::ptr::null()])
+                [c"sh".as_ptr(), candidate.as_ptr()].into_iter().chain(arguments.clone()).chain([std::ptr::null()])
             })
             .collect()
     }
@@ -172,9 +169,7 @@ impl Mount {
             | Self::ReadOnly { at } => text(at),
             Self::Link { target, at } => format!("{} -> {}", text(at), text(target)),
             Self::Bind { from, at, .. } | Self::Device { from, at } if from == at => text(at),
-            Self::Bind { from, at, .. } | Self::Device { from, at } => {
-                format!("{} at {}", text(from), text(at))
-            }
+            Self::Bind { from, at, .. } | Self::Device { from, at } => format!("{} at {}", text(from), text(at)),
         }
     }
 }

@@ -22,8 +22,7 @@ pub(crate) fn sealed_copy(name: &str, content: &[u8]) -> io::Result<OwnedFd> {
     let fd = memfd_create(name, MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING)?;
     let mut file = File::from(fd);
     file.write_all(content)?;
-    let seals =
-        SealFlag::F_SEAL_SEAL | SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_GROW | SealFlag::F_SEAL_WRITE;
+    let seals = SealFlag::F_SEAL_SEAL | SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_GROW | SealFlag::F_SEAL_WRITE;
     fcntl(&file, FcntlArg::F_ADD_SEALS(seals))?;
     Ok(file.into())
 }
@@ -88,8 +87,7 @@ pub(crate) fn overwrite_environment() -> io::Result<()> {
     // Fields 50 and 51 of proc_pid_stat(5), env_start and env_end: where the kernel reads /proc/PID/environ.
     let stat = std::fs::read_to_string("/proc/self/stat")?;
     let fields: Vec<&str> = stat.rsplit_once(')').map_or("", |(_, rest)| rest).split_whitespace().collect();
-    let field =
-        |number: usize| fields.get(number - 3).and_then(|text| text.parse::<usize>().ok()).unwrap_or(0);
+    let field = |number: usize| fields.get(number - 3).and_then(|text| text.parse::<usize>().ok()).unwrap_or(0);
     let (start, end) = (field(50), field(51));
     if start == 0 || end < start {
         return Err(io::Error::new(io::ErrorKind::InvalidData, "/proc/self/stat does not say where it is"));
