@@ -1,7 +1,7 @@
 //! `cargo xtask bench`: the figures of the real binary, with those of the last time beside them.
 
 use std::path::Path;
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 
 use serde_json::Value;
 
@@ -18,9 +18,16 @@ pub(crate) struct Args {
 /// object a line: `name`, `value`, `unit`, `limit`.
 pub(crate) fn main(args: &Args) -> Result<ExitCode> {
     let binary = build::build(false)?;
-    let mut command =
-        shell::cargo(&["run", "--quiet", "--release", "--package", "keyblind-tests", "--bin", "bench"]);
-    command.arg("--").args(&args.filter).env("KEYBLIND_BIN", binary);
+    shell::run(&mut shell::cargo(&[
+        "build",
+        "--quiet",
+        "--release",
+        "--package",
+        "keyblind-tests",
+        "--bins",
+    ]))?;
+    let mut command = Command::new(shell::target_dir()?.join("release/bench"));
+    command.args(&args.filter).env("KEYBLIND_BIN", binary);
     let rows = parse("bench", &shell::stdout(command.stderr(std::process::Stdio::inherit()))?)?;
     let kept = shell::target_dir()?.join("bench.json");
     let last = if kept.exists() { parse("bench.json", &shell::read(&kept)?)? } else { Vec::new() };
