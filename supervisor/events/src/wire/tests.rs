@@ -1,5 +1,7 @@
 //! Events made from random bytes, and what must hold for each of them.
 
+mod document;
+
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::os::unix::ffi::OsStringExt as _;

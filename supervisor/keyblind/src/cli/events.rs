@@ -107,16 +107,17 @@ fn tail(log: &Log, lines: usize, follow: bool, choice: Choice) -> Result<ExitCod
         return Ok(out::fail(0, format_args!("events: {} does not exist: nothing recorded yet", shown(log))));
     }
     items.into_iter().for_each(|item| printer.print(item));
-    while follow {
-        // Looked at first, so that what came before the watch was set is not waited for.
-        more.read(&filter, |item| printer.print(item))?;
+    if !follow {
+        printer.check()?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    loop {
         printer.check()?;
         if more.wait(io::stdout().as_fd())? == Wake::ReaderGone {
-            break;
+            return Ok(ExitCode::SUCCESS);
         }
+        more.read(&filter, |item| printer.print(item))?;
     }
-    printer.check()?;
-    Ok(ExitCode::SUCCESS)
 }
 
 /// Exits 1 when nothing is recorded of what was asked for.
