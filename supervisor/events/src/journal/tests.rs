@@ -127,9 +127,13 @@ fn a_writer_that_cannot_have_the_lock_still_writes_whole_lines() {
     let mut journal = Journal::open(&place).unwrap();
     let holder = fs::File::open(place.file()).unwrap();
     holder.lock().unwrap();
+    let mut recorder = recorder();
+    journal.append(&denied(&mut recorder)).unwrap();
+    // The holder may write at this moment: a newline comes first, needed or not.
+    assert!(fs::read(place.file()).unwrap().starts_with(b"\n{"));
     // A holder that is dead or stopped within its line.
     fs::write(place.file(), b"{\"v\":1,\"kind\":\"acc").unwrap();
-    let event = denied(&mut recorder());
+    let event = denied(&mut recorder);
     journal.append(&event).unwrap();
     let text = fs::read(place.file()).unwrap();
     let (torn, rest) = text.split_at(text.iter().position(|b| *b == b'\n').unwrap());

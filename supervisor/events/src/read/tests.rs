@@ -72,9 +72,14 @@ fn a_filter_takes_what_it_names_and_no_more() {
 #[test]
 fn an_id_in_another_field_does_not_fool_the_filter() {
     let mut recorder = recorder("s-1");
-    recorder.amend(|context| context.tool = Some("s-2".into()));
+    recorder.amend(|context| {
+        context.tool = Some("s-2".into());
+        context.principal = Some("r-2".into());
+    });
     let (_home, place, _all) = log(&mut [recorder], 1);
     let filter = Filter { session: Some("s-2".parse().unwrap()), ..Filter::default() };
+    assert_eq!(read(&Log::at(&place), &filter), []);
+    let filter = Filter { run: Some("r-2".parse().unwrap()), ..Filter::default() };
     assert_eq!(read(&Log::at(&place), &filter), []);
 }
 
@@ -116,6 +121,26 @@ fn the_rotated_file_comes_first() {
     assert_eq!(read(&Log::at(&place), &Filter::default()), all);
     assert_eq!(events(Log::at(&place).tail(2, &Filter::default()).unwrap().0), all[2..]);
     assert_eq!(events(Log::at(&place).tail(0, &Filter::default()).unwrap().0), []);
+}
+
+/// A rotation between the opening of the two files makes one of them.
+#[test]
+fn a_file_that_is_both_is_read_once() {
+    let (_home, place, all) = log(&mut [recorder("s-1")], 2);
+    fs::hard_link(place.file(), place.rotated_file()).unwrap();
+    assert_eq!(read(&Log::at(&place), &Filter::default()), all);
+}
+
+#[test]
+fn a_torn_end_of_a_rotated_file_is_reported_when_followed() {
+    let (_home, place, _old) = log(&mut [recorder("s-1")], 1);
+    let mut follow = Log::at(&place).tail(0, &Filter::default()).unwrap().1;
+    fs::OpenOptions::new().append(true).open(place.file()).unwrap().write_all(b"{\"v\":1").unwrap();
+    fs::rename(place.file(), place.rotated_file()).unwrap();
+    Journal::open(&place).unwrap().append(&denied(&mut recorder("s-1"))).unwrap();
+    let mut items = Vec::new();
+    follow.read(&Filter::default(), |item| items.push(item)).unwrap();
+    assert!(matches!(items.as_slice(), [Item::Unreadable { .. }, Item::Event(_)]), "{items:?}");
 }
 
 #[test]
