@@ -1,3 +1,4 @@
+#![forbid(unsafe_code)]
 //! The two clocks of an event: wall time for people, monotonic time for order and distance.
 
 use std::fmt;

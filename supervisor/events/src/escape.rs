@@ -1,3 +1,4 @@
+#![forbid(unsafe_code)]
 //! Text from paths and arguments made fit for a terminal and for one line.
 //!
 //! A name is chosen by the run: it may hold escape sequences that repaint the operator's screen, line

@@ -1,3 +1,4 @@
+#![forbid(unsafe_code)]
 //! Names that join events: run, session, call, label, trace. Each is checked when it is made, so that no
 //! later reader has to wonder what is in it.
 

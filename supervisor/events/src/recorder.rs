@@ -1,3 +1,4 @@
+#![forbid(unsafe_code)]
 //! Makes the events of one run: counts them and stamps them.
 
 use std::sync::Arc;

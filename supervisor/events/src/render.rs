@@ -1,3 +1,4 @@
+#![forbid(unsafe_code)]
 //! Events as people read them, one or two lines each.
 //!
 //! Pure: what is shown depends on the events alone. Text that a run can choose is escaped.

@@ -1,3 +1,4 @@
+#![forbid(unsafe_code)]
 //! The last hours in ten lines.
 
 use std::collections::{BTreeMap, BTreeSet};

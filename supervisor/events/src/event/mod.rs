@@ -1,3 +1,4 @@
+#![forbid(unsafe_code)]
 //! What happened: one [`Event`] is one [`Envelope`], the same for every kind, and one [`Kind`].
 //!
 //! Nothing here does I/O or knows the wire form. A field that is not known is absent (`None`, empty),

@@ -1,3 +1,4 @@
+#![forbid(unsafe_code)]
 //! The journal: the append-only file of a user's (or the host's) events, and the other places that a run
 //! writes its events to.
 //!

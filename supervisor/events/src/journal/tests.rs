@@ -4,6 +4,7 @@ mod hostile;
 mod loss;
 
 use std::fs;
+use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 
 use super::*;
@@ -38,6 +39,19 @@ fn lost(event: &Event) -> &Lost {
         Kind::Lost(lost) => lost,
         other => panic!("{other:?}"),
     }
+}
+
+/// Whether this is root; if not, the skip is printed, and is a failure when `KEYBLIND_REQUIRE` names root.
+fn is_root(reason: &str) -> bool {
+    if nix::unistd::geteuid().is_root() {
+        return true;
+    }
+    let required = std::env::var("KEYBLIND_REQUIRE").unwrap_or_default();
+    assert!(!required.split(',').any(|one| one.trim() == "root"), "root is required here: {reason}");
+    // libtest captures only what the print macros write.
+    writeln!(std::io::stderr(), "skipped {}: root: {reason}", std::thread::current().name().unwrap())
+        .unwrap();
+    false
 }
 
 #[test]

@@ -1,3 +1,4 @@
+#![forbid(unsafe_code)]
 //! Reading the log: whole lines in the order in which they were written, across a rotation, filtered, and
 //! on request as they come.
 

@@ -1,3 +1,4 @@
+#![forbid(unsafe_code)]
 //! The wire form of events: the only stable interface of the event log. `docs/events.md` explains every
 //! field; a test holds it against the types here.
 //!

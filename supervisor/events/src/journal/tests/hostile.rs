@@ -167,8 +167,7 @@ fn loose_modes_are_refused_with_the_command_that_tightens_them() {
 
 #[test]
 fn a_log_or_directory_of_somebody_else_is_refused() {
-    if !nix::unistd::geteuid().is_root() {
-        eprintln!("skipped: needs root to give files away");
+    if !is_root("needs root to give files away") {
         return;
     }
     let scene = with_directory();

@@ -179,8 +179,7 @@ fn counts_of_a_lost_loss_are_kept() {
 /// line, and the counts are exact.
 #[test]
 fn a_full_disk_tears_one_line_and_loses_no_count() {
-    if !nix::unistd::geteuid().is_root() {
-        eprintln!("skipped: needs root to mount a small tmpfs");
+    if !is_root("needs root to mount a small tmpfs") {
         return;
     }
     let home = tempfile::tempdir().unwrap();
