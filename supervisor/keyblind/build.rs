@@ -1,11 +1,14 @@
-//! Builds the two things that the binary carries as bytes: the seccomp programs compiled from
-//! `policies/seccomp.toml`, and the reaper, a static program of its own without a standard library.
+//! Builds the three things that the binary carries ready-made: the seccomp programs compiled from
+//! `policies/seccomp.toml`, the built-in policies as lists of tokens, and the reaper, a static program of its own
+//! without a standard library.
 //!
 //! Compiling the programs here rather than in each run takes libseccomp off the start path and off the list of
-//! things that a host must have installed.
+//! things that a host must have installed; it takes the TOML parser off the start path as well.
 
 #![expect(clippy::print_stdout, reason = "cargo reads a build script's instructions from its stdout")]
 
+#[path = "build/policy.rs"]
+mod policy;
 #[path = "build/reaper.rs"]
 mod reaper;
 #[path = "build/seccomp.rs"]
@@ -21,5 +24,6 @@ fn main() -> Result<(), Box<dyn Error>> {
         return Err(format!("keyblind is built for x86_64 so far, not for {arch}").into());
     }
     seccomp::build(&out)?;
+    policy::build(&out)?;
     reaper::build(&out)
 }

@@ -3,8 +3,21 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::settings::NetworkMode;
-use super::{Located, Origin};
+use super::settings::{NetworkMode, named};
+use super::Located;
+
+named!(Scheme {
+    Dotenv = "dotenv",
+    Env = "env",
+    File = "file",
+    Command = "command",
+    Vault = "vault",
+    Aws = "aws",
+    Store = "store",
+});
+named!(ParamKind { String = "string", Integer = "integer", Number = "number", Boolean = "boolean" });
+named!(Via { Argument = "argument", Stdin = "stdin" });
+named!(Deliver { Broker = "broker", Pipe = "pipe", File = "file", Env = "env" });
 
 /// The kind of a place that secrets come from, the word before the colon.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -42,8 +55,6 @@ pub struct Environment {
     pub sources: Vec<Located<Reference>>,
     /// The principal that runs of this environment act as.
     pub principal: Option<Located<String>>,
-    /// The table's heading.
-    pub origin: Origin,
 }
 
 /// One secret, and where it is found in each environment.
@@ -51,8 +62,6 @@ pub struct Environment {
 pub struct Secret {
     /// By name of environment.
     pub from: BTreeMap<String, Located<Reference>>,
-    /// The table's heading.
-    pub origin: Origin,
 }
 
 /// A command that an agent may call by name, entitled to secrets that the agent does not see.
@@ -72,8 +81,6 @@ pub struct Tool {
     pub network: Option<Located<NetworkMode>>,
     /// Its limits.
     pub limits: ToolLimits,
-    /// The table's heading.
-    pub origin: Origin,
 }
 
 /// The type of a parameter.

@@ -1,6 +1,10 @@
 //! Guards: objects that a run must not read, or must not change.
 
+use super::settings::named;
 use super::{Located, NamePattern, Origin, PathPattern};
+
+named!(Access { Read = "read", Write = "write" });
+named!(Action { Deny = "deny", Hide = "hide", Mask = "mask", Flag = "flag", Allow = "allow" });
 
 /// What a guard refuses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -8,26 +8,44 @@
 //!
 //! `docs/policy.md` is the reference of the file, generated from `document`.
 
+mod build;
+mod builtin;
+mod decode;
+mod document;
 mod entitlement;
+mod features;
 mod guard;
 mod origin;
+mod parse;
 mod pattern;
+mod problem;
 mod settings;
+mod source;
+mod tape;
+mod tighten;
+mod variables;
 
 use std::collections::BTreeMap;
 
+pub use builtin::{BuiltIn, guards_text};
 pub use entitlement::{
     Deliver, Environment, Grant, Param, ParamKind, Reference, Scheme, Secret, Tool, ToolLimits, ToolResult,
     Via,
 };
+pub use features::{Feature, FeatureKind};
 pub use guard::{Access, Action, Guard, GuardKeys};
 pub use origin::{Located, Origin, Source};
 pub use pattern::{Base, Glob, NamePattern, PathPattern, PatternError, Roots};
+pub use problem::Report;
+pub(crate) use settings::Named;
 pub use settings::{
-    CacheMode, Check, Device, Encoding, Events, Files, Keep, LateNames, Layer, Layers, Limits, Mark, Mode,
-    Network, NetworkDeny, NetworkMode, OnDenied, Redact, RedactFormat, RedactRule, Run, Sink, Socket,
-    SocketRule, SocketUse, Sockets, Store, Tier, TierWish, Variables, Wish, WrittenFiles,
+    CacheMode, Check, Device, Encoding, Events, Files, Keep, LateNames, Layer, Layers, Limits, METADATA,
+    Mark, Mode, Network, NetworkDeny, NetworkMode, OnDenied, Redact, RedactFormat, RedactRule, Run,
+    Sink, Socket, SocketRule, SocketUse, Sockets, Store, Tier, TierWish, Variables, Wish, WrittenFiles,
 };
+pub use source::{HOST, HostFile, LoadError, Loaded, Sources, load, load_beside};
+pub use tighten::Loosening;
+pub use variables::{Dropped, ScrubError, Scrubbed, Why, looks_secret, scrub, url_password};
 
 /// A whole policy: the built-in one, or a file laid over what it extends. Sections stand in the order of the
 /// file.
@@ -60,11 +78,11 @@ pub struct Policy {
     /// Where the record goes.
     pub events: Events,
     /// Environments by name.
-    pub environments: BTreeMap<String, Environment>,
+    pub environments: BTreeMap<String, Located<Environment>>,
     /// Secrets by name.
-    pub secrets: BTreeMap<String, Secret>,
+    pub secrets: BTreeMap<String, Located<Secret>>,
     /// Tools by name.
-    pub tools: BTreeMap<String, Tool>,
+    pub tools: BTreeMap<String, Located<Tool>>,
 }
 
 impl Policy {

@@ -94,6 +94,9 @@ impl NamePattern {
         if text.contains('/') {
             return Err(PatternError::Slash);
         }
+        if !text.contains(['{', '}']) {
+            return Ok(NamePattern { text: text.into(), alternatives: vec![Glob::new(text)?] });
+        }
         let mut alternatives = Vec::new();
         for one in expand(text)? {
             alternatives.push(Glob::new(&one)?);
@@ -169,6 +172,11 @@ pub struct PathPattern {
 }
 
 impl PathPattern {
+    /// A base and nothing below it.
+    pub(super) fn of(base: Base) -> PathPattern {
+        PathPattern { base, rest: "".into() }
+    }
+
     /// Reads an absolute path, `~`, `~/…`, `${project}` or `${project}/…`. Doubled and trailing slashes and
     /// `.` components are dropped.
     pub fn new(text: &str) -> Result<PathPattern, PatternError> {
@@ -185,22 +193,18 @@ impl PathPattern {
             },
             _ => return Err(PatternError::Relative),
         };
-        if rest.contains('$') {
-            return Err(PatternError::Variable);
-        }
-        let mut clean = String::with_capacity(rest.len());
+        let rest = rest.strip_prefix('/').unwrap_or(rest);
+        let mut untidy = false;
         for component in rest.split('/') {
-            match component {
-                "" | "." => continue,
-                ".." => return Err(PatternError::Parent),
-                _ => check_glob(component)?,
+            match component.as_bytes() {
+                [] | [b'.'] => untidy = true,
+                [b'.', b'.'] => return Err(PatternError::Parent),
+                bytes => check_component(bytes)?,
             }
-            if !clean.is_empty() {
-                clean.push('/');
-            }
-            clean.push_str(component);
         }
-        Ok(PathPattern { base, rest: clean.into() })
+        // Built-in paths are tidy, and there are hundreds of them on the way to each run.
+        let rest = if untidy { tidy(rest) } else { rest.into() };
+        Ok(PathPattern { base, rest })
     }
 
     /// What follows the base, without a slash in front; empty for the base itself.
@@ -273,14 +277,27 @@ impl fmt::Debug for PathPattern {
 }
 
 fn check_glob(text: &str) -> Result<(), PatternError> {
-    if text.is_empty() {
-        return Err(PatternError::Empty);
-    }
-    match text.chars().find(|char| matches!(char, '?' | '[' | ']' | '{' | '}' | '\0')) {
+    match text.bytes().find(|byte| matches!(byte, b'?' | b'[' | b']' | b'{' | b'}' | 0)) {
+        _ if text.is_empty() => Err(PatternError::Empty),
         None => Ok(()),
-        Some('\0') => Err(PatternError::Nul),
-        Some(char) => Err(PatternError::Special(char)),
+        Some(0) => Err(PatternError::Nul),
+        Some(byte) => Err(PatternError::Special(byte.into())),
     }
+}
+
+fn check_component(bytes: &[u8]) -> Result<(), PatternError> {
+    match bytes.iter().find(|byte| matches!(byte, b'?' | b'[' | b']' | b'{' | b'}' | b'$' | 0)) {
+        None => Ok(()),
+        Some(0) => Err(PatternError::Nul),
+        Some(b'$') => Err(PatternError::Variable),
+        Some(byte) => Err(PatternError::Special((*byte).into())),
+    }
+}
+
+/// Without empty and `.` components.
+fn tidy(rest: &str) -> Box<str> {
+    let components: Vec<&str> = rest.split('/').filter(|component| !matches!(*component, "" | ".")).collect();
+    components.join("/").into()
 }
 
 /// Linear in the product at worst: one point to come back to is enough, since a later `*` can absorb

@@ -2,10 +2,101 @@
 //!
 //! Enums whose values can be compared are ordered so that a greater one is tighter, unless they say otherwise.
 
-use std::net::IpAddr;
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use super::{Glob, Located, PathPattern};
+
+/// A value that policy files write as one word. What of it others need is inherent in each type: `ALL`, `name`.
+pub(crate) trait Named: Copy + PartialEq + 'static {
+    /// Every value, in the order in which errors and the reference list them.
+    const VALUES: &'static [Self];
+    /// Their words, in the same order.
+    const NAMES: &'static [&'static str];
+
+    /// The value of a word.
+    fn from_name(name: &str) -> Option<Self> {
+        Self::VALUES.iter().zip(Self::NAMES).find(|(_, known)| **known == name).map(|(value, _)| *value)
+    }
+
+    /// The word of this value.
+    fn word(self) -> &'static str;
+}
+
+/// Names the variants of an enum once, so that parser, schema, errors and displays cannot disagree.
+macro_rules! words {
+    ($type:ident { $($variant:ident = $name:literal),+ $(,)? }) => {
+        impl $crate::policy::settings::Named for $type {
+            const VALUES: &'static [$type] = &[$($type::$variant),+];
+            const NAMES: &'static [&'static str] = &[$($name),+];
+
+            fn word(self) -> &'static str {
+                match self {
+                    $($type::$variant => $name),+
+                }
+            }
+        }
+    };
+}
+
+/// [`words`], and what other modules need of it.
+macro_rules! named {
+    ($type:ident { $($variant:ident = $name:literal),+ $(,)? }) => {
+        $crate::policy::settings::words!($type { $($variant = $name),+ });
+
+        impl $type {
+            /// Every value, in the order of the reference.
+            pub const ALL: [$type; [$($name),+].len()] = [$($type::$variant),+];
+
+            /// Its word in policy files.
+            pub fn name(self) -> &'static str {
+                $crate::policy::settings::Named::word(self)
+            }
+        }
+    };
+}
+pub(super) use {named, words};
+
+named!(Mode { Enforce = "enforce", Audit = "audit" });
+words!(Tier { Kernel = "kernel", Mount = "mount", User = "user", InPlace = "in-place" });
+named!(Wish { Require = "require", Prefer = "prefer", Off = "off" });
+named!(Layer {
+    Seccomp = "seccomp",
+    NoNewPrivs = "no_new_privs",
+    Confinement = "confinement",
+    BpfLsm = "bpf_lsm",
+    Cgroup = "cgroup",
+    NetworkLimits = "network_limits",
+    LandlockScopes = "landlock_scopes",
+});
+named!(CacheMode { Session = "session", Share = "share", ReadOnly = "read-only" });
+named!(LateNames { Opener = "opener", ExistingOnly = "existing-only" });
+named!(NetworkMode { Host = "host", Loopback = "loopback", None = "none" });
+named!(Socket {
+    SshAgent = "ssh-agent",
+    GpgAgent = "gpg-agent",
+    Docker = "docker",
+    Dbus = "dbus",
+    Display = "display",
+});
+named!(SocketUse { Absent = "absent", Sign = "sign", Allow = "allow" });
+named!(Device { Gpu = "gpu", Dri = "dri", Kvm = "kvm", Fuse = "fuse" });
+named!(Mark { Name = "name", Plain = "plain" });
+named!(RedactFormat { Auto = "auto", Text = "text", Jsonl = "jsonl" });
+named!(Encoding {
+    Base64 = "base64",
+    Hex = "hex",
+    Url = "url",
+    Json = "json",
+    Shell = "shell",
+    Html = "html",
+    Utf16 = "utf16",
+    Base32 = "base32",
+    Reverse = "reverse",
+});
+named!(WrittenFiles { Off = "off", Flag = "flag", Redact = "redact", Fail = "fail" });
+named!(OnDenied { Log = "log", StopRun = "stop-run", StopSession = "stop-session" });
 
 /// What a verdict against an access means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -59,36 +150,10 @@ pub enum Layer {
     LandlockScopes,
 }
 
-impl Layer {
-    /// Every layer, in the order of the file.
-    pub const ALL: [Layer; 7] = [
-        Layer::Seccomp,
-        Layer::NoNewPrivs,
-        Layer::Confinement,
-        Layer::BpfLsm,
-        Layer::Cgroup,
-        Layer::NetworkLimits,
-        Layer::LandlockScopes,
-    ];
-
-    /// Its key in `tier.layers`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Layer::Seccomp => "seccomp",
-            Layer::NoNewPrivs => "no_new_privs",
-            Layer::Confinement => "confinement",
-            Layer::BpfLsm => "bpf_lsm",
-            Layer::Cgroup => "cgroup",
-            Layer::NetworkLimits => "network_limits",
-            Layer::LandlockScopes => "landlock_scopes",
-        }
-    }
-}
-
 /// A wish for each layer.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Layers {
-    pub(super) wishes: [Located<Wish>; Layer::ALL.len()],
+    pub(super) wishes: [Located<Wish>; 7],
 }
 
 impl Layers {
@@ -218,7 +283,7 @@ pub enum NetworkMode {
 /// Addresses that a run must not reach.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum NetworkDeny {
-    /// The metadata services of clouds, [`NetworkDeny::METADATA`].
+    /// The metadata services of clouds, [`METADATA`].
     Metadata,
     /// An address or a network.
     Net {
@@ -227,6 +292,70 @@ pub enum NetworkDeny {
         /// Bits that count, at most 32 or 128.
         prefix: u8,
     },
+}
+
+/// Addresses at which clouds tell a machine its own credentials: AWS, Azure, Google and others; AWS ECS and EKS;
+/// AWS over IPv6; Alibaba.
+pub const METADATA: [IpAddr; 5] = [
+    IpAddr::V4(Ipv4Addr::new(169, 254, 169, 254)),
+    IpAddr::V4(Ipv4Addr::new(169, 254, 170, 2)),
+    IpAddr::V4(Ipv4Addr::new(169, 254, 170, 23)),
+    IpAddr::V6(Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254)),
+    IpAddr::V4(Ipv4Addr::new(100, 100, 100, 200)),
+];
+
+/// How many bits an address of that family has.
+fn bits_of(address: IpAddr) -> u8 {
+    if address.is_ipv4() { 32 } else { 128 }
+}
+
+impl fmt::Display for NetworkDeny {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            NetworkDeny::Metadata => f.write_str("metadata"),
+            NetworkDeny::Net { address, prefix } if *prefix == bits_of(*address) => {
+                write!(f, "{address}")
+            }
+            NetworkDeny::Net { address, prefix } => write!(f, "{address}/{prefix}"),
+        }
+    }
+}
+
+impl NetworkDeny {
+    /// Whether everything that `other` denies is denied.
+    pub fn covers(&self, other: &NetworkDeny) -> bool {
+        match (*self, *other) {
+            (one, other) if one == other => true,
+            (NetworkDeny::Metadata, NetworkDeny::Net { address, prefix }) => {
+                prefix == bits_of(address) && self.contains(address)
+            }
+            (NetworkDeny::Net { .. }, NetworkDeny::Metadata) => METADATA.iter().all(|one| self.contains(*one)),
+            (NetworkDeny::Net { prefix: ours, .. }, NetworkDeny::Net { address, prefix }) => {
+                ours <= prefix && self.contains(address)
+            }
+            (NetworkDeny::Metadata, NetworkDeny::Metadata) => true,
+        }
+    }
+
+    /// Whether connecting to `address` is denied. An IPv4 address written as IPv6 (`::ffff:a.b.c.d`) is the same
+    /// address.
+    pub fn contains(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        match *self {
+            NetworkDeny::Metadata => METADATA.contains(&address),
+            NetworkDeny::Net { address: net, prefix } => match (net, address) {
+                (IpAddr::V4(net), IpAddr::V4(address)) => {
+                    let differ = net.to_bits() ^ address.to_bits();
+                    u32::from(prefix) <= differ.leading_zeros()
+                }
+                (IpAddr::V6(net), IpAddr::V6(address)) => {
+                    let differ = net.to_bits() ^ address.to_bits();
+                    u32::from(prefix) <= differ.leading_zeros()
+                }
+                _ => false,
+            },
+        }
+    }
 }
 
 /// `[network]`
@@ -251,23 +380,6 @@ pub enum Socket {
     Dbus,
     /// X11, Wayland, PipeWire.
     Display,
-}
-
-impl Socket {
-    /// Every socket, in the order of the file.
-    pub const ALL: [Socket; 5] =
-        [Socket::SshAgent, Socket::GpgAgent, Socket::Docker, Socket::Dbus, Socket::Display];
-
-    /// Its key in `[sockets]`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Socket::SshAgent => "ssh-agent",
-            Socket::GpgAgent => "gpg-agent",
-            Socket::Docker => "docker",
-            Socket::Dbus => "dbus",
-            Socket::Display => "display",
-        }
-    }
 }
 
 /// How much of a service a run gets. Ordered: a later one is tighter.
@@ -295,7 +407,7 @@ pub struct SocketRule {
 /// `[sockets]`
 #[derive(Debug, Clone, PartialEq)]
 pub struct Sockets {
-    pub(super) rules: [SocketRule; Socket::ALL.len()],
+    pub(super) rules: [SocketRule; 5],
 }
 
 impl Sockets {
@@ -442,6 +554,16 @@ pub enum Sink {
     Ocsf(PathPattern),
     /// An OpenTelemetry collector, by URL.
     Otlp(String),
+}
+
+impl fmt::Display for Sink {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Sink::Journald => f.write_str("journald"),
+            Sink::Ocsf(path) => write!(f, "ocsf:{path}"),
+            Sink::Otlp(url) => write!(f, "otlp:{url}"),
+        }
+    }
 }
 
 /// What a refusal does beyond being recorded. Ordered: a later one is tighter.
