@@ -3,64 +3,66 @@
 //! The scan looks at every second position, so a word needs one window at an even and one at an odd
 //! distance from its first byte. Of those it has, the one that is rarest in ordinary text is taken.
 
+use std::collections::BTreeMap;
 use std::error::Error;
 use std::fmt::Write as _;
 
-const BITS: usize = 1 << 16;
-
 pub(crate) fn render(words: &[&[u8]], out: &mut String) -> Result<(), Box<dyn Error>> {
-    let mut entries = Vec::new();
+    let mut lists: BTreeMap<usize, Vec<(usize, usize)>> = BTreeMap::new();
     for (number, text) in words.iter().enumerate() {
         for parity in 0..2 {
-            let best =
-                (parity..text.len().saturating_sub(2)).step_by(2).min_by_key(|&at| weight(&text[at..at + 3]));
-            if let Some(at) = best {
-                entries.push((window([text[at], text[at + 1], text[at + 2]]), number, at));
+            let places = (parity..text.len().saturating_sub(2)).step_by(2);
+            if let Some(at) = places.min_by_key(|&at| weight(&text[at..at + 3])) {
+                lists.entry(window(&text[at..at + 3])).or_default().push((number, at));
                 continue;
             }
             // A word of three bytes seen from its second byte: any byte may follow.
-            let mut nexts: Vec<u32> = (0..=255).map(|next| window([text[1], text[2], next])).collect();
-            nexts.sort_unstable();
-            nexts.dedup();
-            entries.extend(nexts.into_iter().map(|window| (window, number, 1)));
+            for next in 0..32 {
+                lists.entry(window(&[text[1], text[2], next])).or_default().push((number, 1));
+            }
         }
     }
-    let mut bits = vec![0u64; BITS / 64];
-    let mut slots = vec![(0u32, 0usize, 0usize); (entries.len() * 3).next_power_of_two()];
-    for &(window, word, at) in &entries {
-        let bit = (window.wrapping_mul(0x9e37_79b1) >> 16) as usize;
-        bits[bit / 64] |= 1 << (bit % 64);
-        let mut slot = (window.wrapping_mul(0x85eb_ca6b) >> 16) as usize % slots.len();
-        while slots[slot].0 != 0 {
-            slot = (slot + 1) % slots.len();
+    // Entry 0 is never used, so that 0 in the map can mean "nothing".
+    let (mut map, mut entries) =
+        (vec![0usize; 1 << 15], vec!["WordEntry { word: 0, at: 0, last: true }".to_owned()]);
+    for (window, list) in lists {
+        map[window] = entries.len();
+        for (n, (word, at)) in list.iter().enumerate() {
+            let last = n + 1 == list.len();
+            entries.push(format!("WordEntry {{ word: {word}, at: {at}, last: {last} }}"));
         }
-        slots[slot] = (window, word, at);
     }
-    writeln!(out, "pub(crate) static WORD_BITS: [u64; {}] = {bits:?};", bits.len())?;
-    writeln!(out, "pub(crate) static WORD_SLOTS: [WordSlot; {}] = [", slots.len())?;
-    for (window, word, at) in slots {
-        writeln!(out, "    WordSlot {{ window: {window}, word: {word}, at: {at} }},")?;
-    }
-    writeln!(out, "];")?;
+    let mut set: Vec<u8> = map.iter().map(|&list| u8::from(list != 0)).collect();
+    set.resize(1 << 16, 0);
+    writeln!(out, "pub(crate) static WORD_SET: [u8; {}] = {set:?};", set.len())?;
+    writeln!(out, "pub(crate) static WORD_MAP: [u16; {}] = {map:?};", map.len())?;
+    writeln!(
+        out,
+        "pub(crate) static WORD_LISTS: [WordEntry; {}] = [{}];",
+        entries.len(),
+        entries.join(", ")
+    )?;
     Ok(())
 }
 
-/// Case folded as the scan folds.
-fn window(bytes: [u8; 3]) -> u32 {
-    u32::from_le_bytes([bytes[0], bytes[1], bytes[2], 0]) | 0x0020_2020
+/// The scan's 15-bit number of a window: five bits of each byte.
+fn window(bytes: &[u8]) -> usize {
+    bytes.iter().rev().fold(0, |number, b| number << 5 | usize::from(b & 31))
 }
 
-/// How common the bytes are in logs and prose, roughly: the sum of log frequencies.
+/// How common a window is in logs and prose, roughly: the sum of log frequencies of the bytes that
+/// share their low five bits.
 fn weight(bytes: &[u8]) -> u32 {
     bytes
         .iter()
-        .map(|b| match b.to_ascii_lowercase() {
-            b'e' | b't' | b'a' | b'o' | b'i' | b'n' | b's' | b'r' | b' ' => 10,
-            b'0' | b'1' | b'h' | b'l' | b'd' | b'c' | b'u' | b'm' => 8,
-            b'2'..=b'9' | b'f' | b'p' | b'g' | b'w' | b'y' | b'b' | b'-' | b'/' | b'.' | b':' => 7,
-            b'v' | b'k' | b'_' | b'=' => 5,
-            b'x' | b'j' | b'q' | b'z' => 3,
-            _ => 4,
+        .map(|b| match b & 31 | 96 {
+            b'e' | b't' | b'a' | b'o' | b'i' | b'n' | b's' | b'r' | 96 => 10,
+            b'h' | b'l' | b'd' | b'c' | b'u' | b'm' | b'p' => 8,
+            b'q' | b'f' | b'g' | b'w' | b'y' | b'b' => 7,
+            b'v' | b'x' | b'k' => 6,
+            b'z' | b'j' => 4,
+            // What shares its bits with `_`, `=` and brackets.
+            _ => 3,
         })
         .sum()
 }

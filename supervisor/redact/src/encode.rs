@@ -113,19 +113,19 @@ fn forms(value: &[u8], set: Encodings, sink: &mut dyn FnMut(Encoding, &[u8])) {
             bits(value, skip, 6, alphabet, &mut form);
             give(encoding, &mut form);
         }
-        if encoding == Encoding::Base64 {
-            // PHP and some loggers escape the slash of base64 in JSON.
-            for skip in 0..3 {
-                bits(value, skip, 6, alphabet, &mut form);
-                if form.contains(&b'/') {
-                    form = form
-                        .iter()
-                        .flat_map(|&b| [&b"\\"[usize::from(b != b'/')..], &[b]].concat())
-                        .collect();
-                    give(encoding, &mut form);
-                }
-                form.clear();
+    }
+    if set.contains(Encoding::Base64) {
+        // PHP and some loggers escape the slash of base64 in JSON.
+        for skip in 0..3 {
+            let mut plain = Vec::with_capacity(value.len() * 2);
+            bits(value, skip, 6, BASE64, &mut plain);
+            if plain.contains(&b'/') {
+                plain.iter().for_each(|&b| {
+                    form.extend_from_slice(if b == b'/' { b"\\/" } else { std::slice::from_ref(&b) })
+                });
+                give(Encoding::Base64, &mut form);
             }
+            crate::literal::wipe(&mut plain);
         }
     }
     if set.contains(Encoding::Hex) {
@@ -205,8 +205,12 @@ fn url(value: &[u8], form: &mut Vec<u8>, give: &mut dyn FnMut(Encoding, &mut Vec
     // JavaScript's `encodeURI`, then every byte.
     let kept: [Option<&[u8]>; 5] =
         [Some(b"-_.~"), Some(b"-_.~/"), Some(b"-_.~!'()*"), Some(b"-_.~!'()*;/?:@&=+$,#"), None];
+    let plain = |keep: &[u8]| value.iter().all(|b| b.is_ascii_alphanumeric() || keep.contains(b));
     for digits in [UPPER, LOWER] {
         for keep in kept {
+            if keep.is_some_and(plain) {
+                continue;
+            }
             for space in [&b"%20"[..], b"+"] {
                 for &byte in value {
                     let stays = keep.is_some_and(|k| byte.is_ascii_alphanumeric() || k.contains(&byte));

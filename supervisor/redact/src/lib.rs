@@ -37,6 +37,7 @@ mod scan;
 mod shape;
 mod stream;
 mod vet;
+mod windows;
 
 #[cfg(test)]
 mod tests;

@@ -9,9 +9,10 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::hit::Encoding;
+use crate::windows::Windows;
 
-/// Size of the bitmaps, as a power of two of bits: 32 KiB and 8 KiB, so that both stay near the core.
-pub(crate) const LONG_BITS: u32 = 18;
+/// Size of the bitmaps, as a power of two of bits: 64 KiB and 8 KiB, so that both stay near the core.
+pub(crate) const LONG_BITS: u32 = 19;
 pub(crate) const SHORT_BITS: u32 = 16;
 
 /// From this length on a literal is found by its 8-byte windows.
@@ -127,15 +128,11 @@ impl Literals {
             let len = bytes.len();
             if len >= LONG {
                 for phase in 0..8 {
-                    // Any window of the phase would do. The middle one avoids prefixes and suffixes
-                    // that many secrets, and ordinary text, have in common.
-                    let at = phase + (len - phase - 8) / 16 * 8;
-                    self.long.add(word8(&bytes[at..]), number, index(at));
+                    self.long.add(word8(&bytes[place(len, phase, 8)..]), number, phase);
                 }
             } else {
                 for phase in 0..4.min(len - 3) {
-                    let at = phase + (len - phase - 4) / 8 * 4;
-                    self.short.add(u64::from(word4(&bytes[at..])), number, index(at));
+                    self.short.add(u64::from(word4(&bytes[place(len, phase, 4)..])), number, phase);
                 }
                 if len == 6 {
                     // The fourth phase of six bytes sees three of them and any next byte.
@@ -153,10 +150,12 @@ impl Literals {
         self.starts.sort_unstable();
     }
 
-    /// Whether the literal stands whole at `at` in `text`.
-    pub(crate) fn stands(&self, number: u32, text: &[u8], at: usize) -> bool {
+    /// Where the literal begins if it stands whole in `text` with its window of `phase` at `at`.
+    pub(crate) fn stands(&self, number: u32, phase: usize, text: &[u8], at: usize) -> Option<usize> {
         let wanted = self.bytes_of(self.get(number));
-        text.get(at..at + wanted.len()) == Some(wanted)
+        let width = if wanted.len() >= LONG { 8 } else { 4 };
+        let start = at.checked_sub(place(wanted.len(), phase, width))?;
+        (text.get(start..start + wanted.len()) == Some(wanted)).then_some(start)
     }
 
     /// The first position `p >= from` such that `text[p..]` is a proper prefix of a literal, and that
@@ -201,6 +200,13 @@ impl Literals {
     }
 }
 
+/// Where in a literal the window of a phase is taken, for windows of `width` bytes. Any window of the
+/// phase would do; the middle one avoids prefixes and suffixes that many secrets, and ordinary text,
+/// have in common.
+fn place(len: usize, phase: usize, width: usize) -> usize {
+    phase + len.saturating_sub(phase + width) / (2 * width) * width
+}
+
 const START_BITS: usize = 1 << 15;
 
 fn start_bit(first: u32) -> usize {
@@ -222,91 +228,4 @@ fn word4(bytes: &[u8]) -> u32 {
 /// Arena offsets and counts fit 32 bits: a set of literals stays far below 4 GiB.
 fn index(value: usize) -> u32 {
     u32::try_from(value).unwrap_or(u32::MAX)
-}
-
-/// A set of windows: a bitmap of 2^`BITS` bits that answers "no" fast, and a table for the rest.
-#[derive(Clone)]
-pub(crate) struct Windows<const BITS: u32> {
-    bitmap: Vec<u64>,
-    slots: Vec<Slot>,
-    mask: usize,
-    used: bool,
-}
-
-#[derive(Clone, Copy, Default)]
-struct Slot {
-    window: u64,
-    /// Literal's number + 1; 0 is an empty slot.
-    literal: u32,
-    at: u32,
-}
-
-impl<const BITS: u32> Default for Windows<BITS> {
-    fn default() -> Self {
-        Windows { bitmap: Vec::new(), slots: Vec::new(), mask: 0, used: false }
-    }
-}
-
-impl<const BITS: u32> Drop for Windows<BITS> {
-    fn drop(&mut self) {
-        self.slots.fill(Slot::default());
-        std::hint::black_box(&mut self.slots);
-    }
-}
-
-impl<const BITS: u32> Windows<BITS> {
-    fn reset(&mut self, windows: usize) {
-        self.bitmap.clear();
-        self.slots.clear();
-        self.used = windows > 0;
-        if !self.used {
-            return;
-        }
-        self.bitmap.resize(1 << (BITS - 6), 0);
-        let slots = (windows * 2).next_power_of_two().max(1024);
-        self.slots.resize(slots, Slot::default());
-        self.mask = slots - 1;
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        !self.used
-    }
-
-    /// The bitmap, for the scan's inner loop: 2^(BITS-6) words.
-    pub(crate) fn bitmap(&self) -> &[u64] {
-        &self.bitmap
-    }
-
-    /// The bit of `window`.
-    #[inline(always)]
-    #[expect(clippy::cast_possible_truncation, reason = "fewer than 32 bits are left")]
-    pub(crate) fn bit(window: u64) -> usize {
-        (window.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - BITS)) as usize
-    }
-
-    fn slot(&self, window: u64) -> usize {
-        (window.wrapping_mul(0xd6e8_feb8_6659_fd93) >> 32) as usize & self.mask
-    }
-
-    fn add(&mut self, window: u64, literal: u32, at: u32) {
-        let bit = Self::bit(window);
-        self.bitmap[bit / 64] |= 1 << (bit % 64);
-        let mut slot = self.slot(window);
-        while self.slots[slot].literal != 0 {
-            slot = (slot + 1) & self.mask;
-        }
-        self.slots[slot] = Slot { window, literal: literal + 1, at };
-    }
-
-    /// Calls `found` with each literal that has `window`, and where in it.
-    pub(crate) fn each(&self, window: u64, mut found: impl FnMut(u32, usize)) {
-        let mut slot = self.slot(window);
-        while self.slots[slot].literal != 0 {
-            let entry = self.slots[slot];
-            if entry.window == window {
-                found(entry.literal - 1, entry.at as usize);
-            }
-            slot = (slot + 1) & self.mask;
-        }
-    }
 }

@@ -4,8 +4,9 @@
 //! against the short ones and four 3-byte windows, two bytes apart, against the rules' words. Parts
 //! that a matcher does not need are compiled out.
 
-use crate::literal::{LONG_BITS, Literals, SHORT_BITS, Windows};
-use crate::shape::table::{WORD_BITS, WORD_SLOTS, WORDS};
+use crate::literal::{LONG_BITS, Literals, SHORT_BITS};
+use crate::shape::table::{WORD_LISTS, WORD_MAP, WORD_SET, WORDS};
+use crate::windows::Windows;
 
 /// Zero bytes that must follow the text in the scanned buffer, so that its last bytes are read like
 /// all others.
@@ -33,75 +34,105 @@ pub(crate) fn scan(padded: &[u8], len: usize, literals: &Literals, words: bool, 
     }
 }
 
-/// Letters without their case; other bytes are mixed up with their neighbours 32 below, which the
+/// For the four windows that begin at the even bytes of `word`, their 15-bit numbers: the low five bits
+/// of each of the three bytes. `next` is the text two bytes further on.
+///
+/// Five bits tell letters apart without regard to case; other bytes share them with a letter, which the
 /// comparison that follows sorts out.
-const FOLD: u32 = 0x0020_2020;
-
 #[inline(always)]
-fn word_bit(window: u32) -> usize {
-    ((window & 0x00ff_ffff | FOLD).wrapping_mul(0x9e37_79b1) >> 16) as usize
+fn lanes(word: u64, next: u64) -> [usize; 4] {
+    const LOW: u64 = 0x001f_001f_001f_001f;
+    let lanes = word & LOW | (word & LOW << 8) >> 3 | (next & LOW) << 10;
+    // The table has 2^16 entries, so that no lane needs a mask of its own.
+    let [a, b, c, d, e, f, g, h] = lanes.to_le_bytes();
+    [[a, b], [c, d], [e, f], [g, h]].map(|lane| usize::from(u16::from_le_bytes(lane)))
 }
 
 #[inline(always)]
-fn test(bitmap: &[u64], bit: usize) -> u64 {
-    bitmap[bit / 64] >> (bit % 64) & 1
+fn word_at(block: &[u8; 16], at: usize) -> u64 {
+    let mut word = [0; 8];
+    word.copy_from_slice(&block[at..at + 8]);
+    u64::from_le_bytes(word)
 }
 
-fn pass<const LONG: bool, const SHORT: bool, const WORDS_: bool>(
+#[inline(always)]
+fn test(bitmap: &[u64], bit: usize) -> usize {
+    usize::from(bitmap[bit / 64] >> (bit % 64) & 1 != 0)
+}
+
+fn pass<const LONG: bool, const SHORT: bool, const RULES: bool>(
     padded: &[u8],
     len: usize,
     literals: &Literals,
     found: &mut Vec<Found>,
 ) {
-    // Slices of a length the compiler knows to cover every index of `test`.
+    // Slices of a length that the compiler knows to cover every index of `test`.
     let long: &[u64; 1 << (LONG_BITS - 6)] =
         literals.long.bitmap().try_into().unwrap_or(&[0; 1 << (LONG_BITS - 6)]);
     let short: &[u64; 1 << (SHORT_BITS - 6)] =
         literals.short.bitmap().try_into().unwrap_or(&[0; 1 << (SHORT_BITS - 6)]);
-    let mut at = 0;
-    while at < len {
-        let Some(block) = padded.get(at..at + 16).and_then(|b| <&[u8; 16]>::try_from(b).ok()) else { return };
-        let word = u64::from_le_bytes([
-            block[0], block[1], block[2], block[3], block[4], block[5], block[6], block[7],
-        ]);
-        let four = |n: usize| u32::from_le_bytes([block[n], block[n + 1], block[n + 2], block[n + 3]]);
-        let (low, middle, high, last) = (four(0), four(2), four(4), four(6));
-        let mut any = 0;
-        if LONG {
-            any |= test(long, Windows::<LONG_BITS>::bit(word));
-        }
-        if SHORT {
-            any |= test(short, Windows::<SHORT_BITS>::bit(u64::from(low)));
-            any |= test(short, Windows::<SHORT_BITS>::bit(u64::from(high)));
-        }
-        if WORDS_ {
-            any |= test(&WORD_BITS, word_bit(low));
-            any |= test(&WORD_BITS, word_bit(middle));
-            any |= test(&WORD_BITS, word_bit(high));
-            any |= test(&WORD_BITS, word_bit(last));
-        }
-        if any != 0 {
-            let text = &padded[..len];
+    // Places that the filter lets through are noted without a branch, then compared: a branch here
+    // would be mispredicted at each of them, which costs more than the comparison.
+    let mut noted = [0usize; TILE];
+    let mut from = 0;
+    while from < len {
+        // The last block of the text may reach into the padding.
+        let until = (from + 8 * TILE).min(len.next_multiple_of(8));
+        let Some((tile, shifted)) = padded.get(from..until).zip(padded.get(from + 2..until + 2)) else {
+            return;
+        };
+        let blocks = tile.as_chunks::<8>().0.iter().zip(shifted.as_chunks::<8>().0);
+        let mut count = 0;
+        for (at, (block, next)) in (from..).step_by(8).zip(blocks) {
+            let word = u64::from_le_bytes(*block);
+            let mut hit = 0;
             if LONG {
-                literal(&literals.long, word, at, literals, text, found);
+                hit |= test(long, Windows::<LONG_BITS>::bit(word));
             }
             if SHORT {
-                literal(&literals.short, u64::from(low), at, literals, text, found);
-                literal(&literals.short, u64::from(high), at + 4, literals, text, found);
+                hit |= test(short, Windows::<SHORT_BITS>::bit(word & 0xffff_ffff));
+                hit |= test(short, Windows::<SHORT_BITS>::bit(word >> 32));
             }
-            if WORDS_ {
-                for (offset, window) in [(0, low), (2, middle), (4, high), (6, last)] {
-                    if test(&WORD_BITS, word_bit(window)) != 0 {
-                        rule_word(window, at + offset, text, found);
-                    }
-                }
+            if RULES {
+                let [a, b, c, d] = lanes(word, u64::from_le_bytes(*next));
+                hit |= usize::from(WORD_SET[a] | WORD_SET[b] | WORD_SET[c] | WORD_SET[d]);
             }
+            noted[count % TILE] = at;
+            count += hit;
         }
-        at += 8;
+        for &at in &noted[..count] {
+            look_closer(padded, len, at, literals, RULES, found);
+        }
+        from = until;
     }
 }
 
+/// Eight-byte blocks per round of filtering and comparing.
+const TILE: usize = 512;
+
+/// Compares what the filter let through at the eight bytes from `at` on.
 #[inline(never)]
+fn look_closer(
+    padded: &[u8],
+    len: usize,
+    at: usize,
+    literals: &Literals,
+    rules: bool,
+    found: &mut Vec<Found>,
+) {
+    let Some(block) = padded.get(at..at + 16).and_then(|b| <&[u8; 16]>::try_from(b).ok()) else { return };
+    let (text, word) = (&padded[..len], word_at(block, 0));
+    literal(&literals.long, word, at, literals, text, found);
+    literal(&literals.short, word & 0xffff_ffff, at, literals, text, found);
+    literal(&literals.short, word >> 32, at + 4, literals, text, found);
+    if rules {
+        let windows = (at..).step_by(2).zip(lanes(word, word_at(block, 2)));
+        for (at, window) in windows.filter(|&(_, window)| WORD_SET[window] != 0) {
+            rule_word(WORD_MAP[window], at, text, found);
+        }
+    }
+}
+
 fn literal<const BITS: u32>(
     windows: &Windows<BITS>,
     window: u64,
@@ -110,26 +141,20 @@ fn literal<const BITS: u32>(
     text: &[u8],
     found: &mut Vec<Found>,
 ) {
-    if test(windows.bitmap(), Windows::<BITS>::bit(window)) == 0 {
+    if windows.is_empty() || test(windows.bitmap(), Windows::<BITS>::bit(window)) == 0 {
         return;
     }
-    windows.each(window, |number, offset| {
-        if let Some(start) = at.checked_sub(offset)
-            && literals.stands(number, text, start)
-        {
-            found.push(Found::Literal { number, at: start });
+    windows.each(window, |number, phase| {
+        if let Some(at) = literals.stands(number, phase, text, at) {
+            found.push(Found::Literal { number, at });
         }
     });
 }
 
-#[inline(never)]
-fn rule_word(window: u32, at: usize, text: &[u8], found: &mut Vec<Found>) {
-    let window = window & 0x00ff_ffff | FOLD;
-    let mut slot = (window.wrapping_mul(0x85eb_ca6b) >> 16) as usize % WORD_SLOTS.len();
-    while let Some(entry) = WORD_SLOTS.get(slot).filter(|e| e.window != 0) {
-        if entry.window == window
-            && let Some(start) = at.checked_sub(usize::from(entry.at))
-        {
+fn rule_word(list: u16, at: usize, text: &[u8], found: &mut Vec<Found>) {
+    // A list begins at its number and ends with the entry that says so.
+    for entry in WORD_LISTS.iter().skip(usize::from(list)) {
+        if let Some(start) = at.checked_sub(usize::from(entry.at)) {
             let word = &WORDS[usize::from(entry.word)];
             let stands = text
                 .get(start..start + word.text.len())
@@ -138,6 +163,8 @@ fn rule_word(window: u32, at: usize, text: &[u8], found: &mut Vec<Found>) {
                 found.push(Found::Word { word: entry.word, at: start });
             }
         }
-        slot = (slot + 1) % WORD_SLOTS.len();
+        if entry.last {
+            return;
+        }
     }
 }

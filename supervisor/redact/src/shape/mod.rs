@@ -12,7 +12,7 @@ mod userinfo;
 
 /// The rules, compiled by the build script.
 pub(crate) mod table {
-    use super::{Body, Elem, Gate, Left, Rule, Shape, Word, WordSlot};
+    use super::{Body, Elem, Gate, Left, Rule, Shape, Word, WordEntry};
 
     include!(concat!(env!("OUT_DIR"), "/rules.rs"));
 }
@@ -45,12 +45,12 @@ pub(crate) struct Word {
     pub(crate) shapes: &'static [u16],
 }
 
-/// One 3-byte window of a word, case folded; `window` 0 is an empty slot.
+/// A word that may stand `at` bytes before a window; entries with the same window form a list.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct WordSlot {
-    pub(crate) window: u32,
+pub(crate) struct WordEntry {
     pub(crate) word: u16,
     pub(crate) at: u8,
+    pub(crate) last: bool,
 }
 
 #[derive(Debug)]
