@@ -73,7 +73,8 @@ enum Left {
 struct Word {
     shapes: Vec<usize>,
     hidden: bool,
-    any_left: bool,
+    /// Bytes at its beginning that go out as they come.
+    shown: usize,
 }
 
 #[derive(Default)]
@@ -140,7 +141,7 @@ fn add(rule: &Rule, number: usize, tables: &mut Tables) -> Result<(), Box<dyn Er
             let shape = shape(tables, number, "Body::Pem")?;
             let entry = word(tables, b"-----BEGIN ", false);
             entry.shapes.push(shape);
-            (entry.hidden, entry.any_left) = (true, true);
+            (entry.hidden, entry.shown) = (true, b"-----".len());
         }
         Kind::Userinfo => {
             let shape = shape(tables, number, "Body::UserInfo")?;
@@ -152,8 +153,9 @@ fn add(rule: &Rule, number: usize, tables: &mut Tables) -> Result<(), Box<dyn Er
 
 fn token(rule: &Rule, number: usize, pattern: &Pattern, tables: &mut Tables) -> Result<(), Box<dyn Error>> {
     let hidden = pattern.secret == 0;
-    if hidden && rule.fold {
-        return Err("a pattern without regard to case must have a `|` behind its first text".into());
+    if hidden && (rule.fold || rule.left == Left::Any) {
+        // Each output that ends in a first letter of such a word would have to wait for the next byte.
+        return Err("with `fold` or `left = \"any\"` the first text must stay: put a `|` behind it".into());
     }
     let gate = format!(
         "Gate {{ distinct: {}, digits: {}, entropy: {:?} }}",
@@ -170,7 +172,6 @@ fn token(rule: &Rule, number: usize, pattern: &Pattern, tables: &mut Tables) -> 
     let entry = word(tables, pattern.head(), rule.fold);
     entry.shapes.push(shape);
     entry.hidden |= hidden;
-    entry.any_left |= hidden && rule.left == Left::Any;
     Ok(())
 }
 
@@ -194,8 +195,8 @@ fn render(tables: &Tables) -> Result<String, Box<dyn Error>> {
     for (number, ((text, fold), word)) in tables.words.iter().enumerate() {
         writeln!(
             out,
-            "    Word {{ text: &{text:?}, fold: {fold}, any_left: {}, shapes: &{:?} }},",
-            word.any_left, word.shapes
+            "    Word {{ text: &{text:?}, fold: {fold}, shown: {}, shapes: &{:?} }},",
+            word.shown, word.shapes
         )?;
         if word.hidden {
             hidden.push(number);

@@ -45,7 +45,6 @@ impl<const BITS: u32> Windows<BITS> {
     }
 
     /// The slot to begin with and the half hash to compare.
-    #[expect(clippy::cast_possible_truncation, reason = "the mask leaves fewer than 32 bits")]
     fn slot(&self, window: u64) -> (usize, u64) {
         let hash = window.wrapping_mul(0xd6e8_feb8_6659_fd93);
         ((hash >> 20) as usize & (self.slots.len() - 1), hash >> 32)

@@ -39,7 +39,9 @@ const fn member(class: usize, b: u8) -> bool {
             matches!(b, b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z')
                 && !matches!(b, b'1' | b'b' | b'B' | b'i' | b'I' | b'o' | b'O')
         }
-        17 => alnum || matches!(b, b'-' | b'_' | b'.' | b'/' | b'%' | b'=' | b'?' | b'&' | b'~' | b':'),
+        17 => {
+            alnum || matches!(b, b'-' | b'_' | b'.' | b'/' | b'%' | b'=' | b'?' | b'&' | b'~' | b':' | b'@')
+        }
         18 => {
             b.is_ascii_graphic()
                 && !matches!(b, b'"' | b'\'' | b'`' | b'<' | b'>' | b'\\' | b',' | b';' | b')' | b'}' | b']')

@@ -4,6 +4,7 @@
 //! `getPassword()`), what it is (`string`) or that it is hidden (`***`). Such values pass untouched:
 //! a redacted reference makes a reader repair code that was not broken.
 
+use super::reference::is_reference;
 use super::{REACH, Swallow, Verdict, entropy};
 
 /// A value is judged by at most so many bytes; what follows is hidden with it.
@@ -85,6 +86,14 @@ fn before_value(cursor: &mut Cursor<'_>, at: usize, end: usize) -> Result<Option
     let text = cursor.text;
     cursor.pass(TAIL, name_byte)?;
     let tail = &text[end..cursor.pos];
+    if let Some(b'-' | b'_' | b'.') = tail.first() {
+        // `service-token-0123456789abcdef…`: the value hangs on the name.
+        let run = tail[1..].iter().take_while(|b| b.is_ascii_alphanumeric()).count();
+        if run >= 20 && tail[1..].iter().filter(|b| b.is_ascii_digit()).count() > 2 {
+            cursor.pos = end + 1;
+            return Ok(Some((Join::Blank, BARE)));
+        }
+    }
     if !tail_fits(text[end - 1], tail) {
         return Ok(None);
     }
@@ -108,8 +117,8 @@ fn before_value(cursor: &mut Cursor<'_>, at: usize, end: usize) -> Result<Option
         b'?' | b'+' | b'|' if cursor.peek_at(1)? == Some(b'=') => cursor.pos += 2,
         b'|' if cursor.peek_at(1)? == Some(b'|') && cursor.peek_at(2)? == Some(b':') => cursor.pos += 3,
         b'-' if cursor.peek_at(1)? == Some(b'>') => cursor.pos += 2,
-        b',' if closed => cursor.pos += 1,
-        b'(' if !closed => {
+        b',' if closed && is_argument(text, at) => cursor.pos += 1,
+        b'(' if !closed && !tail.contains(&b'.') => {
             // `setPassword("…")`: only a quoted argument is a value.
             cursor.pos += 1;
             cursor.pass(4, blank)?;
@@ -162,7 +171,6 @@ fn quote(cursor: &mut Cursor<'_>) -> Result<Option<Rest>, More> {
     {
         ahead += 1;
     }
-    let none = Rest { quote: None, escaped: false, skip: false, env: false };
     match cursor.peek_at(ahead)? {
         Some(b @ (b'"' | b'\'' | b'`')) => {
             let escaped = ahead > 0 && cursor.text[cursor.pos + ahead - 1] == b'\\';
@@ -171,9 +179,9 @@ fn quote(cursor: &mut Cursor<'_>) -> Result<Option<Rest>, More> {
             if !escaped {
                 cursor.pass(2, |q| q == b)?;
             }
-            Ok(Some(Rest { quote: Some(b), escaped, ..none }))
+            Ok(Some(Rest { quote: Some(b), escaped, ..BARE }))
         }
-        Some(_) => Ok(Some(none)),
+        Some(_) => Ok(Some(BARE)),
         None => Ok(None),
     }
 }
@@ -186,12 +194,27 @@ fn is_flag(text: &[u8], at: usize) -> bool {
         || before.len() == name && before.starts_with(b"--")
 }
 
+/// `("name"` or `["name"`: a comma behind it comes before its value, and not before the next thing.
+fn is_argument(text: &[u8], at: usize) -> bool {
+    let before = &text[at.saturating_sub(32)..at];
+    let name = before.iter().rev().take_while(|&&b| name_byte(b)).count();
+    let opening = before[..before.len() - name].trim_ascii_end();
+    matches!(opening, [.., b'(' | b'[', b'"' | b'\'' | b'`'])
+}
+
 /// Whether what follows the word in the name leaves it telling: not `tokenizer`, not `password_file`.
 fn tail_fits(last: u8, tail: &[u8]) -> bool {
     let Some(&first) = tail.first() else { return true };
     let same_word = first.is_ascii_lowercase() && last.is_ascii_alphabetic()
         || first.is_ascii_uppercase() && last.is_ascii_uppercase();
-    if same_word {
+    let continues = ["key", "token", "access", "value", "secret", "code"];
+    let same_word = same_word
+        && !continues
+            .iter()
+            .any(|w| tail.get(..w.len()).is_some_and(|t| t.eq_ignore_ascii_case(w.as_bytes())));
+    // `password.rs:12` is a place in a file.
+    let extension = first == b'.' && tail.len() < 6 && tail[1..].iter().all(u8::is_ascii_lowercase);
+    if same_word || extension {
         return false;
     }
     !TAILS.iter().any(|word| tail.windows(word.len()).any(|w| w.eq_ignore_ascii_case(word.as_bytes())))
@@ -214,6 +237,9 @@ pub(crate) struct Rest {
     skip: bool,
     env: bool,
 }
+
+/// A value without quotes.
+const BARE: Rest = Rest { quote: None, escaped: false, skip: false, env: false };
 
 impl Rest {
     pub(crate) fn advance(&mut self, bytes: &[u8]) -> Option<usize> {
@@ -274,6 +300,9 @@ fn value(strong: bool, text: &[u8], start: usize, join: Join, mut rest: Rest, eo
     if is_reference(&window[..window.len().min(value.len() + 2)]) || is_reference(value) {
         return Verdict::No;
     }
+    if !quoted && join == Join::Sign && is_literal(value) {
+        return Verdict::No;
+    }
     if !quoted && matches!(next, Some(b'(' | b'[' | b'{')) {
         return Verdict::No;
     }
@@ -287,10 +316,14 @@ fn value(strong: bool, text: &[u8], start: usize, join: Join, mut rest: Rest, eo
             _ => {}
         }
     }
-    let fits = if strong && join != Join::Blank {
-        strong_value(value, quoted, join)
-    } else {
-        random_value(value, join)
+    let fits = match join {
+        Join::Blank if strong => random_value(value, 8, false),
+        Join::Blank => random_value(value, 16, false),
+        _ if strong => strong_value(value, quoted, join),
+        _ => {
+            random_value(value, 10, quoted || join == Join::Env)
+                && (quoted || join != Join::Sign || !is_name(value))
+        }
     };
     if !fits {
         return Verdict::No;
@@ -302,119 +335,6 @@ fn value(strong: bool, text: &[u8], start: usize, join: Join, mut rest: Rest, eo
             Swallow::Value(rest).span(text, start, start + window.len())
         }
     }
-}
-
-/// Whether `value` says where a secret is, or stands for one, and is none itself.
-pub(crate) fn is_reference(value: &[u8]) -> bool {
-    let starts = |words: &[&str]| {
-        words.iter().any(|w| value.get(..w.len()).is_some_and(|v| v.eq_ignore_ascii_case(w.as_bytes())))
-    };
-    if starts(&[
-        "${",
-        "$(",
-        "$env",
-        "{{",
-        "{%",
-        "%{",
-        "%(",
-        "%s",
-        "%v",
-        "%d",
-        "%q",
-        "<",
-        "&lt;",
-        "[redacted",
-        "(redacted",
-        "redacted",
-        "***",
-        "...",
-        "…",
-        "os.",
-        "env.",
-        "env(",
-        "env:",
-        "process.",
-        "import.meta",
-        "getenv",
-        "system.",
-        "config.",
-        "config[",
-        "settings.",
-        "self.",
-        "this.",
-        "args.",
-        "opts.",
-        "options.",
-        "props.",
-        "params.",
-        "request.",
-        "req.",
-        "ctx.",
-        "secrets.",
-        "var.",
-        "vault:",
-        "vault.",
-        "local.",
-        "data.",
-        "module.",
-        "arn:",
-        "op://",
-        "ref:",
-        "file:",
-        "env[",
-        "enc[",
-        "!ref",
-        "!sub",
-        "your",
-        "example",
-        "changeme",
-        "change_me",
-        "change-me",
-        "placeholder",
-        "insert",
-        "replace",
-        "todo",
-        "dummy",
-        "xxx",
-        "…",
-        "@azure.keyvault",
-        "ssm:",
-        "secretkeyref",
-        "valuefrom",
-        "keychain:",
-        "none",
-        "null",
-        "nil",
-        "undefined",
-        "true",
-        "false",
-        "http://",
-        "https://",
-        "#{",
-        "{}",
-        "#{",
-        "@{",
-        "await ",
-        "new ",
-    ]) {
-        return true;
-    }
-    // `$NAME`, `$name`: a variable, as long as nothing but a name follows.
-    if let Some(name) = value.strip_prefix(b"$")
-        && name.first().is_some_and(|b| b.is_ascii_alphabetic() || *b == b'_' || *b == b'$')
-        && name.iter().all(|&b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-' | b'>' | b'$'))
-    {
-        return true;
-    }
-    let windows_variable = value.len() > 2
-        && value.starts_with(b"%")
-        && value.ends_with(b"%")
-        && value.iter().all(|&b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'%'));
-    let masked = value.iter().filter(|b| matches!(b, b'*' | b'.' | b'x' | b'X' | b'#' | b'-')).count() * 3
-        > value.len() * 2;
-    windows_variable
-        || masked
-        || value.windows(2).any(|w| w == b"${" || w == b"{{" || w == b"#{" || w == b"$(")
 }
 
 /// Values that describe a password: types, states, form texts.
@@ -507,7 +427,12 @@ const DESCRIBES: &[&str] = &[
 
 fn strong_value(value: &[u8], quoted: bool, join: Join) -> bool {
     let describes = DESCRIBES.iter().any(|w| value.eq_ignore_ascii_case(w.as_bytes()));
-    if describes || value.len() < 4 || value.iter().any(|&b| b < 32 && b != b'\t') {
+    let place = value.iter().all(|b| b.is_ascii_digit() || matches!(b, b':' | b'.' | b'-' | b'/'));
+    if describes
+        || place && value.len() < 12 && join != Join::Env
+        || value.len() < 4
+        || value.iter().any(|&b| b < 32 && b != b'\t')
+    {
         return false;
     }
     let letters = value.iter().filter(|b| b.is_ascii_alphabetic()).count();
@@ -518,6 +443,7 @@ fn strong_value(value: &[u8], quoted: bool, join: Join) -> bool {
         // Sentences in quotes are labels: `"password": "Enter your password"`.
         _ if quoted => value.iter().filter(|&&b| b == b' ').count() < 2 && !value.ends_with(b":"),
         _ if digits == value.len() => digits >= 6,
+        _ if value.starts_with(b"_") => false,
         _ if digits > 0 && letters > 0 => !is_code(value),
         // `password: userPassword`, `password = form.password` are code.
         _ if others > 0 => !is_code(value),
@@ -534,23 +460,74 @@ fn is_code(value: &[u8]) -> bool {
     value.split(|&b| matches!(b, b'.' | b':')).filter(|p| !p.is_empty()).all(name)
 }
 
-/// Whether a value beside a less telling name looks made by a machine.
-fn random_value(value: &[u8], join: Join) -> bool {
-    let least = if join == Join::Blank { 16 } else { 10 };
+/// Whether a value of at least `least` bytes looks made by a machine. A `number` alone may be one where
+/// a mark in its place breaks nothing.
+pub(crate) fn random_value(value: &[u8], least: usize, number: bool) -> bool {
     if value.len() < least
         || !value.iter().all(|&b| b.is_ascii_graphic())
         || value.iter().any(|b| matches!(b, b'(' | b')' | b'{' | b'}' | b'<' | b'>'))
     {
         return false;
     }
-    let digits = value.iter().filter(|b| b.is_ascii_digit()).count();
-    let upper = value.iter().filter(|b| b.is_ascii_uppercase()).count();
-    let lower = value.iter().filter(|b| b.is_ascii_lowercase()).count();
+    let count = |is: fn(&u8) -> bool| value.iter().filter(|b| is(b)).count();
+    let (digits, upper, lower) =
+        (count(u8::is_ascii_digit), count(u8::is_ascii_uppercase), count(u8::is_ascii_lowercase));
     let bits = entropy(value);
-    if digits > 0 && upper + lower > 0 {
-        return bits >= 2.7 && !is_dated(value);
+    if digits == value.len() {
+        return number && value.len() >= 15 && bits >= 2.3;
     }
-    digits == 0 && upper > 2 && lower > 2 && value.len() >= 20 && bits >= 3.7 && !is_code(value)
+    if digits > 0 && upper + lower > 0 {
+        return bits >= 2.5 && !is_dated(value) && !is_numbered(value);
+    }
+    let hex = value.len() >= 32 && value.iter().all(u8::is_ascii_hexdigit);
+    hex && bits >= 2.0
+        || digits == 0 && upper > 2 && lower > 2 && value.len() >= 20 && bits >= 3.7 && !is_code(value)
+}
+
+/// A name of a programming language with a digit in it: `TokenStream2`, `nl80211_key`, `D3D_TYPE`. Made-up
+/// characters change between letters and digits, and between cases, far more often.
+fn is_name(value: &[u8]) -> bool {
+    let class = |b: u8| match b {
+        b'a'..=b'z' => 1,
+        b'A'..=b'Z' => 2,
+        b'0'..=b'9' => 3,
+        _ => 0,
+    };
+    let changes = value.windows(2).filter(|pair| {
+        let (a, b) = (class(pair[0]), class(pair[1]));
+        a != b && a != 0 && b != 0 && (a, b) != (2, 1)
+    });
+    let digits = value.iter().filter(|b| b.is_ascii_digit()).count();
+    digits < 6 && !value[0].is_ascii_digit() && changes.count() * 100 < value.len() * 22
+}
+
+/// A number as source code writes it (`0x8004_003A`, `512u32`), or a type (`*mut c_char`).
+fn is_literal(value: &[u8]) -> bool {
+    let hexadecimal = value.strip_prefix(b"0x").is_some_and(|v| v.len() < 25);
+    let digits = value.iter().take_while(|b| b.is_ascii_digit() || **b == b'_').count();
+    let suffix = digits > 0
+        && matches!(value.get(digits), Some(b'u' | b'i' | b'f' | b'L' | b'U' | b'n'))
+        && value.len() - digits < 6;
+    hexadecimal || suffix || value.starts_with(b"*")
+}
+
+/// Words with a number: `worker-12`, `v1.2.3-beta4`, `sha256:…`, `utf8_general_ci`.
+fn is_numbered(value: &[u8]) -> bool {
+    let parts = || value.split(|b| matches!(b, b'-' | b'_' | b'.' | b':' | b'/')).filter(|p| !p.is_empty());
+    let plain = |part: &[u8]| {
+        let letters = part.iter().take_while(|b| b.is_ascii_alphabetic()).count();
+        let digits = part[letters..].iter().take_while(|b| b.is_ascii_digit()).count();
+        letters + digits == part.len()
+            && (letters == 0 && digits < 5 || digits < 4 && letters < 16 && one_case(&part[..letters]))
+    };
+    value.starts_with(b"sha256:")
+        || value.starts_with(b"sha512-")
+        || value.starts_with(b"sha1-")
+        || parts().all(plain)
+}
+
+fn one_case(letters: &[u8]) -> bool {
+    letters.iter().skip(1).all(u8::is_ascii_lowercase) || letters.iter().all(u8::is_ascii_uppercase)
 }
 
 /// A path, a host or a date rather than a secret.

@@ -7,6 +7,7 @@
 pub(crate) mod class;
 mod context;
 mod pem;
+mod reference;
 mod token;
 mod userinfo;
 
@@ -40,8 +41,8 @@ pub(crate) struct Word {
     pub(crate) text: &'static [u8],
     /// Letters of either case.
     pub(crate) fold: bool,
-    /// Of the shapes that hide the word, one asks nothing of what stands before it.
-    pub(crate) any_left: bool,
+    /// Of a word that is hidden, the bytes at its beginning that are not.
+    pub(crate) shown: u8,
     pub(crate) shapes: &'static [u16],
 }
 
@@ -179,18 +180,23 @@ pub(crate) fn left_is_free(text: &[u8], at: usize) -> bool {
     }
 }
 
-/// The first position `p >= from` where `text` ends inside a word that is itself hidden.
+/// The first position `p >= from` such that `text` ends inside a word, of which the bytes from `p` on are
+/// hidden.
 pub(crate) fn unfinished(text: &[u8], from: usize) -> Option<usize> {
-    let from = from.max((text.len() + 1).saturating_sub(table::LONGEST_HIDDEN));
-    (from..text.len()).find(|&p| {
+    let first = text.len().saturating_sub(table::LONGEST_HIDDEN - 1);
+    let held = |p: usize| {
         let rest = &text[p..];
-        let first = table::HIDDEN.partition_point(|&w| table::WORDS[usize::from(w)].text < rest);
-        table::HIDDEN[first..]
-            .iter()
-            .map(|&w| &table::WORDS[usize::from(w)])
-            .take_while(|w| w.text.starts_with(rest))
-            .any(|w| w.text.len() > rest.len() && (w.any_left || left_is_free(text, p)))
-    })
+        let words = table::HIDDEN.iter().map(|&w| &table::WORDS[usize::from(w)]);
+        let after = table::HIDDEN.partition_point(|&w| table::WORDS[usize::from(w)].text < rest);
+        words
+            .skip(after)
+            .take_while(|word| word.text.starts_with(rest))
+            .filter(|word| word.text.len() > rest.len() && rest.len() > usize::from(word.shown))
+            .filter(|word| word.shown > 0 || left_is_free(text, p))
+            .map(|word| p + usize::from(word.shown))
+            .min()
+    };
+    (first..text.len()).filter_map(held).filter(|&p| p >= from).min()
 }
 
 /// Shannon entropy of `bytes`, in bits per byte.

@@ -12,10 +12,12 @@ const BUDGET: u32 = 64 * 1024;
 
 const BASE64: u8 = 9;
 
-/// `at` is where `-----BEGIN ` begins.
+/// `at` is where `-----BEGIN ` begins. The first and the last five dashes stay: a program that draws
+/// with dashes does not have to wait for what follows them.
 pub(crate) fn judge(text: &[u8], at: usize, eof: bool) -> Verdict {
-    let more = || if eof { Verdict::No } else { Verdict::Pending { from: at } };
-    let label = at + b"-----BEGIN ".len();
+    let start = at + b"-----".len();
+    let more = || if eof { Verdict::No } else { Verdict::Pending { from: start } };
+    let label = start + b"BEGIN ".len();
     let rest = &text[label..];
     let Some(len) = rest.iter().position(|&b| b == b'-') else {
         return if rest.len() > LABEL_MAX || rest.iter().any(|&b| !label_byte(b)) {
@@ -51,7 +53,7 @@ pub(crate) fn judge(text: &[u8], at: usize, eof: bool) -> Verdict {
     if state.advance(&text[body..pos]).is_some() {
         return Verdict::No;
     }
-    Swallow::Pem(state).span(text, at, pos)
+    Swallow::Pem(state).span(text, start, pos)
 }
 
 fn label_byte(b: u8) -> bool {
@@ -82,17 +84,12 @@ pub(crate) struct Rest {
 impl Rest {
     pub(crate) fn advance(&mut self, bytes: &[u8]) -> Option<usize> {
         const END: u64 = u64::from_be_bytes(*b"-----END");
-        const DASHES: u64 = 0x2d_2d2d_2d2d;
         for (n, &byte) in bytes.iter().enumerate() {
             if self.closing > 0 {
-                if !label_byte(byte) && byte != b'-' || usize::from(self.closing) > LABEL_MAX + 8 {
+                if !label_byte(byte) || usize::from(self.closing) > LABEL_MAX {
                     return Some(n);
                 }
                 self.closing += 1;
-                self.last = self.last << 8 | u64::from(byte);
-                if self.last & 0xff_ffff_ffff == DASHES {
-                    self.closing = u8::MAX;
-                }
                 continue;
             }
             if !body_byte(byte) || self.budget == 0 || self.prose(byte) {

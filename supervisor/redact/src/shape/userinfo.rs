@@ -1,6 +1,8 @@
-//! `scheme://user:password@host` (RFC 3986, section 3.2.1): the password.
+//! `scheme://user:password@host` (RFC 3986, section 3.2.1): the password, or a token in the user's place.
 
-use super::{Verdict, context};
+use super::Verdict;
+use super::context::random_value;
+use super::reference::is_reference;
 
 /// Longest user and password together, in bytes.
 const MAX: usize = 1024;
@@ -19,7 +21,7 @@ pub(crate) fn judge(text: &[u8], at: usize, eof: bool) -> Verdict {
             if eof {
                 break;
             }
-            return Verdict::Pending { from: colon.map_or(text.len(), |c: usize| c + 1) };
+            return Verdict::Pending { from: colon.map_or(begin, |c: usize| c + 1) };
         };
         match byte {
             b'/' | b'?' | b'#' | b'"' | b'\'' | b'`' | b'<' | b'>' | b'\\' | b'|' | b'^' | 0..=32 | 127 => {
@@ -30,14 +32,18 @@ pub(crate) fn judge(text: &[u8], at: usize, eof: bool) -> Verdict {
             _ => {}
         }
         pos += 1;
-        // Before the colon nothing is held, so the reach of a shape's words bounds the user's name.
-        if pos - begin > if colon.is_some() { MAX } else { super::REACH - 3 } {
-            break;
+        if pos - begin > MAX {
+            return Verdict::No;
         }
     }
-    let (Some(colon), Some(sign)) = (colon, sign) else { return Verdict::No };
+    let Some(sign) = sign else { return Verdict::No };
+    let Some(colon) = colon.filter(|&colon| colon < sign) else {
+        // A token in the user's place: `https://0123456789abcdef@host`.
+        let token = random_value(&text[begin..sign], 20, false);
+        return if token { Verdict::Span { start: begin, end: sign, open: None } } else { Verdict::No };
+    };
     let password = text.get(colon + 1..sign).unwrap_or_default();
-    if password.is_empty() || context::is_reference(password) || is_filler(password) {
+    if password.is_empty() || is_reference(password) || is_filler(password) {
         return Verdict::No;
     }
     Verdict::Span { start: colon + 1, end: sign, open: None }
