@@ -157,6 +157,14 @@ fn piece() -> impl Strategy<Value = Vec<u8>> {
         "Bearer ",
         "bearer",
         "token",
+        "-token-",
+        "secret_",
+        "0123456789abcdef0123456789abcdef",
+        "str = ",
+        "://0123456789abcdefghij@",
+        "--password ",
+        "BEGIN RSA PRIVATE KEY-----",
+        "0x1f",
         "API_KEY",
         "--",
         "ö",
@@ -191,8 +199,13 @@ fn cuts(input: &[u8], seeds: &[prop::sample::Index]) -> Vec<usize> {
     cuts
 }
 
+/// Cases per property: 200, or what `PROPTEST_CASES` says for a long run.
+fn cases() -> u32 {
+    std::env::var("PROPTEST_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(200)
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: cases(), failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn any_cut_gives_the_same(input in input(), seeds in prop::collection::vec(any::<prop::sample::Index>(), 0..40)) {

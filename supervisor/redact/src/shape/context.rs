@@ -84,7 +84,14 @@ pub(crate) fn judge(strong: bool, text: &[u8], at: usize, end: usize, eof: bool)
 /// Passes everything between the word and the value.
 fn before_value(cursor: &mut Cursor<'_>, at: usize, end: usize) -> Result<Option<(Join, Rest)>, More> {
     let text = cursor.text;
-    cursor.pass(TAIL, name_byte)?;
+    if cursor.pass(TAIL, name_byte).is_err() {
+        // What hangs on the name may become a value.
+        let hangs = text.get(end).is_some_and(|b| matches!(b, b'-' | b'_' | b'.'));
+        if hangs && text[end + 1..].iter().all(u8::is_ascii_alphanumeric) {
+            cursor.value = Some(end + 1);
+        }
+        return Err(More);
+    }
     let tail = &text[end..cursor.pos];
     if let Some(b'-' | b'_' | b'.') = tail.first() {
         // `service-token-0123456789abcdef…`: the value hangs on the name.

@@ -27,7 +27,7 @@ pub(crate) fn judge(text: &[u8], at: usize, eof: bool) -> Verdict {
             b'/' | b'?' | b'#' | b'"' | b'\'' | b'`' | b'<' | b'>' | b'\\' | b'|' | b'^' | 0..=32 | 127 => {
                 break;
             }
-            b':' if colon.is_none() => colon = Some(pos),
+            b':' if colon.is_none() && sign.is_none() => colon = Some(pos),
             b'@' => sign = Some(pos),
             _ => {}
         }
@@ -37,7 +37,7 @@ pub(crate) fn judge(text: &[u8], at: usize, eof: bool) -> Verdict {
         }
     }
     let Some(sign) = sign else { return Verdict::No };
-    let Some(colon) = colon.filter(|&colon| colon < sign) else {
+    let Some(colon) = colon else {
         // A token in the user's place: `https://0123456789abcdef@host`.
         let token = random_value(&text[begin..sign], 20, false);
         return if token { Verdict::Span { start: begin, end: sign, open: None } } else { Verdict::No };
