@@ -5,8 +5,6 @@
 //! Compiling the programs here rather than in each run takes libseccomp off the start path and off the list of
 //! things that a host must have installed; it takes the TOML parser off the start path as well.
 
-#![expect(clippy::print_stdout, reason = "cargo reads a build script's instructions from its stdout")]
-
 #[path = "build/policy.rs"]
 mod policy;
 #[path = "build/reaper.rs"]

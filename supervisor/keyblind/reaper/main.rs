@@ -7,8 +7,8 @@
 //!
 //! `reap COMMAND-PID`: descriptor 3 is read: each byte is a signal to pass to the command's process group, the end
 //! of the file means that the supervisor is gone. Descriptor 4 is written: records of [`RECORD`] bytes.
-//! `sweep`: descriptor 3 as above (any byte: nothing left to do), 4 the run's cgroup or closed, 5 the parent of
-//! that cgroup, 6 a directory to empty and 7 its parent. Names to remove are the second and third argument.
+//! `sweep CGROUP SCRATCH`: descriptor 3 as above (any byte: nothing left to do); 4 is the directory in which the
+//! run's cgroup is, 5 the one in which its directory for temporary files is. An empty name: there is none.
 
 #![no_std]
 #![no_main]

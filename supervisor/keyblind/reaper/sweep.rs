@@ -1,13 +1,13 @@
-//! What is left of a run when its supervisor was killed: a cgroup and, in-place, a directory for temporary files.
+//! What is left of a run when its supervisor was killed: a cgroup and, in place, a directory for temporary files.
 
 use crate::{SUPERVISOR, sys};
 
-const CGROUP: i32 = 4;
-const CGROUP_PARENT: i32 = 5;
-const SCRATCH: i32 = 6;
-const SCRATCH_PARENT: i32 = 7;
+const CGROUPS: i32 = 4;
+const SCRATCHES: i32 = 5;
 
-/// Waits for the supervisor to end. If it said that it has tidied up itself, there is nothing to do.
+/// Waits for the supervisor to end, and removes the cgroup and the directory of those names from the directories
+/// behind descriptors 4 and 5. They need not exist: this process starts before they are made. If the supervisor
+/// said that it has tidied up itself, there is nothing to do.
 pub fn sweep(cgroup: &[u8], scratch: &[u8]) -> ! {
     let mut word = [0u8; 1];
     loop {
@@ -21,11 +21,15 @@ pub fn sweep(cgroup: &[u8], scratch: &[u8]) -> ! {
         end_cgroup(cgroup);
     }
     if scratch.len() > 1 {
-        // A run that was still dying may create another file after the directory was emptied.
-        for _ in 0..100 {
-            empty(SCRATCH, 0);
-            // SAFETY: an argument of this process, NUL-terminated by the kernel.
-            if unsafe { sys::unlinkat(SCRATCH_PARENT, scratch.as_ptr(), sys::AT_REMOVEDIR) } == 0 {
+        // A run that is still dying may create another file after the directory was emptied.
+        for _ in 0..1000 {
+            let directory = sys::openat(SCRATCHES as isize, scratch, sys::O_DIRECTORY_CLOEXEC | sys::O_NOFOLLOW);
+            if directory < 0 {
+                break;
+            }
+            empty(directory as i32, 0);
+            sys::close(directory as i32);
+            if remove(SCRATCHES, scratch, sys::AT_REMOVEDIR) == 0 {
                 break;
             }
             pause();
@@ -35,19 +39,28 @@ pub fn sweep(cgroup: &[u8], scratch: &[u8]) -> ! {
 }
 
 fn end_cgroup(name: &[u8]) {
-    let kill = sys::openat(CGROUP as isize, b"cgroup.kill\0", sys::O_CLOEXEC | 1);
+    let cgroup = sys::openat(CGROUPS as isize, name, sys::O_DIRECTORY_CLOEXEC);
+    if cgroup < 0 {
+        return;
+    }
+    let kill = sys::openat(cgroup, b"cgroup.kill\0", sys::O_CLOEXEC | sys::O_WRONLY);
     if kill >= 0 {
         sys::write(kill as i32, b"1");
         sys::close(kill as i32);
     }
     // rmdir fails with EBUSY until the last process is gone, so it is the test as well.
     for _ in 0..1000 {
-        // SAFETY: an argument of this process, NUL-terminated by the kernel.
-        if unsafe { sys::unlinkat(CGROUP_PARENT, name.as_ptr(), sys::AT_REMOVEDIR) } == 0 {
+        if remove(CGROUPS, name, sys::AT_REMOVEDIR) == 0 {
             return;
         }
         pause();
     }
+}
+
+/// Removes `name`, which ends in a NUL byte, from the directory.
+fn remove(directory: i32, name: &[u8], flags: usize) -> isize {
+    // SAFETY: every name here is an argument of this process or a record of getdents64, both NUL-terminated.
+    unsafe { sys::unlinkat(directory, name.as_ptr(), flags) }
 }
 
 fn pause() {
@@ -78,11 +91,7 @@ fn empty(dir: i32, depth: u32) {
             }
             let name = &entries[at + 19..(at + length).min(entries.len())];
             at += length;
-            if name.starts_with(b".\0") || name.starts_with(b"..\0") {
-                continue;
-            }
-            // SAFETY: the kernel terminates d_name with a NUL inside the record.
-            if unsafe { sys::unlinkat(dir, name.as_ptr(), 0) } == 0 {
+            if name.starts_with(b".\0") || name.starts_with(b"..\0") || remove(dir, name, 0) == 0 {
                 continue;
             }
             let inner = sys::openat(again, name, sys::O_DIRECTORY_CLOEXEC | sys::O_NOFOLLOW);
@@ -90,8 +99,7 @@ fn empty(dir: i32, depth: u32) {
                 empty(inner as i32, depth + 1);
                 sys::close(inner as i32);
             }
-            // SAFETY: as above.
-            unsafe { sys::unlinkat(dir, name.as_ptr(), sys::AT_REMOVEDIR) };
+            remove(dir, name, sys::AT_REMOVEDIR);
         }
     }
     sys::close(again as i32);

@@ -24,6 +24,7 @@ pub const AT_FDCWD: isize = -100;
 pub const O_DIRECTORY_CLOEXEC: usize = 0o200_0000 | 0o20_0000;
 pub const O_NOFOLLOW: usize = 0o40_0000;
 pub const O_CLOEXEC: usize = 0o200_0000;
+pub const O_WRONLY: usize = 1;
 pub const AT_REMOVEDIR: usize = 0x200;
 
 #[repr(C)]

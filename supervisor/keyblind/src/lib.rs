@@ -6,6 +6,14 @@
 pub mod policy;
 mod sys;
 
+pub mod host;
 pub mod spawn;
+
+pub mod plan;
+
+pub mod guard;
+pub mod stream;
+
+pub mod run;
 
 pub mod cli;

@@ -1,5 +1,7 @@
 //! `keyblind events`, the real binary on a real log.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};

@@ -26,7 +26,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Verb {
     /// Run a command: scrubbed variables, confined, its output redacted, every refusal recorded
-    Run(run::Args),
+    Run(Box<run::Args>),
     /// Show, check and explain policy
     Policy(policy::Args),
     /// Redact secrets from standard input
@@ -39,7 +39,7 @@ enum Verb {
 pub fn main() -> ExitCode {
     match Cli::try_parse() {
         Ok(cli) => match cli.verb {
-            Verb::Run(args) => run::main(args),
+            Verb::Run(args) => run::main(*args),
             Verb::Policy(args) => policy::main(args),
             Verb::Redact(args) => redact::main(args),
             Verb::Events(args) => events::main(args),

@@ -30,3 +30,17 @@ pub(crate) fn usage(error: &clap::Error) -> ExitCode {
     drop(error.print());
     ExitCode::from(status)
 }
+
+/// Writes a note to stderr, after the command's own output.
+pub(crate) fn note(message: impl Display) {
+    // As in `fail`: there is nobody else to tell.
+    drop(writeln!(io::stderr().lock(), "keyblind: {message}"));
+}
+
+/// Writes a whole answer to stdout; a stdout that fails is the status.
+pub(crate) fn page(text: impl Display) -> ExitCode {
+    match line(text) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(USAGE, format_args!("cannot write to stdout: {error}")),
+    }
+}

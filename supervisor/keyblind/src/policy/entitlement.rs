@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::settings::{NetworkMode, named};
 use super::Located;
+use super::settings::{NetworkMode, named};
 
 named!(Scheme {
     Dotenv = "dotenv",

@@ -3,7 +3,8 @@
 use std::fmt;
 
 use super::{
-    Access, Action, BuiltIn, Guard, LateNames, OnDenied, Origin, PathPattern, Policy, RedactFormat, Socket, SocketUse, WrittenFiles,
+    Access, Action, BuiltIn, Guard, LateNames, OnDenied, Origin, PathPattern, Policy, RedactFormat, Socket,
+    SocketUse, WrittenFiles,
 };
 
 /// A mechanism.
@@ -82,7 +83,8 @@ impl Policy {
         {
             let default = default.asked();
             for feature in &mut asked {
-                let same = default.iter().find(|have| (have.kind, &have.what) == (feature.kind, &feature.what));
+                let same =
+                    default.iter().find(|have| (have.kind, &have.what) == (feature.kind, &feature.what));
                 if let Some(same) = same {
                     feature.origin = same.origin.clone();
                 }

@@ -40,8 +40,8 @@ pub use problem::Report;
 pub(crate) use settings::Named;
 pub use settings::{
     CacheMode, Check, Device, Encoding, Events, Files, Keep, LateNames, Layer, Layers, Limits, METADATA,
-    Mark, Mode, Network, NetworkDeny, NetworkMode, OnDenied, Redact, RedactFormat, RedactRule, Run,
-    Sink, Socket, SocketRule, SocketUse, Sockets, Store, Tier, TierWish, Variables, Wish, WrittenFiles,
+    Mark, Mode, Network, NetworkDeny, NetworkMode, OnDenied, Redact, RedactFormat, RedactRule, Run, Sink,
+    Socket, SocketRule, SocketUse, Sockets, Store, Tier, TierWish, Variables, Wish, WrittenFiles,
 };
 pub use source::{HOST, HostFile, LoadError, Loaded, Sources, load, load_beside};
 pub use tighten::Loosening;

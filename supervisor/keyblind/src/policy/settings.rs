@@ -59,7 +59,7 @@ macro_rules! named {
 pub(super) use {named, words};
 
 named!(Mode { Enforce = "enforce", Audit = "audit" });
-words!(Tier { Kernel = "kernel", Mount = "mount", User = "user", InPlace = "in-place" });
+named!(Tier { Kernel = "kernel", Mount = "mount", User = "user", InPlace = "in-place" });
 named!(Wish { Require = "require", Prefer = "prefer", Off = "off" });
 named!(Layer {
     Seccomp = "seccomp",
@@ -329,7 +329,9 @@ impl NetworkDeny {
             (NetworkDeny::Metadata, NetworkDeny::Net { address, prefix }) => {
                 prefix == bits_of(address) && self.contains(address)
             }
-            (NetworkDeny::Net { .. }, NetworkDeny::Metadata) => METADATA.iter().all(|one| self.contains(*one)),
+            (NetworkDeny::Net { .. }, NetworkDeny::Metadata) => {
+                METADATA.iter().all(|one| self.contains(*one))
+            }
             (NetworkDeny::Net { prefix: ours, .. }, NetworkDeny::Net { address, prefix }) => {
                 ours <= prefix && self.contains(address)
             }

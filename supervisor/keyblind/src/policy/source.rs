@@ -158,7 +158,12 @@ pub fn load(sources: &Sources<'_>) -> Result<Loaded, LoadError> {
 pub fn load_beside(host: HostFile<'_>, sources: &Sources<'_>) -> Result<Loaded, LoadError> {
     let mut loaded = match read(host.path, Some(host.owner))? {
         Some(text) => beside_host(host.path, &text, sources)?,
-        None => match sources.option.clone().map(|path| (path, true)).or_else(|| Some((user_file(sources)?, false))) {
+        None => match sources
+            .option
+            .clone()
+            .map(|path| (path, true))
+            .or_else(|| Some((user_file(sources)?, false)))
+        {
             Some((path, must_exist)) => match read(&path, None)? {
                 Some(text) => from_file(&path, &text, Base::BuiltIn)?,
                 None if must_exist => {

@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use super::{
-    Access, Action, Events, Files, Guard, Limits, Located, Named, NamePattern, Network, Origin, PathPattern, Policy,
-    Redact, Run, Socket, Sockets, TierWish, Variables,
+    Access, Action, Events, Files, Guard, Limits, Located, NamePattern, Named, Network, Origin, PathPattern,
+    Policy, Redact, Run, Socket, Sockets, TierWish, Variables,
 };
 
 /// A key in which a policy is looser than the one that it must not loosen.
@@ -55,7 +55,9 @@ impl Policy {
         }
         network(&self.network, &base.network)?;
         sockets(&self.sockets, &base.sockets)?;
-        within("devices.allow", &self.devices, &base.devices, PartialEq::eq, |device| device.name().to_owned())?;
+        within("devices.allow", &self.devices, &base.devices, PartialEq::eq, |device| {
+            device.name().to_owned()
+        })?;
         redact(&self.redact, &base.redact)?;
         events(&self.events, &base.events)?;
         same("environment", &self.environments, &base.environments)?;
@@ -242,7 +244,8 @@ fn guards(ours: &[Guard], base: &[Guard]) -> Check {
         }
     }
     let place = |list: &[Guard], id: &Located<String>| list.iter().position(|guard| guard.id == *id);
-    for (index, exception) in ours.iter().enumerate().filter(|(_, guard)| guard.action.value == Action::Allow) {
+    for (index, exception) in ours.iter().enumerate().filter(|(_, guard)| guard.action.value == Action::Allow)
+    {
         let key = format!("guard `{}`", exception.id.value);
         let Some(theirs) = base.iter().position(|guard| guard == exception) else {
             return Err(added(key, exception.origin()));

@@ -93,15 +93,7 @@ pub(super) fn errno() -> i32 {
 /// Clones the first process. Returns its pid and pidfd in the parent only.
 pub(super) fn clone(prepared: &Prepared, plumbing: &Plumbing) -> io::Result<(i32, OwnedFd)> {
     let mut pidfd: RawFd = -1;
-    // SAFETY: clone_args is plain data; zero is "not used" for every field.
-    let mut args: libc::clone_args = unsafe { std::mem::zeroed() };
-    args.flags = prepared.namespaces | libc::CLONE_PIDFD as u64;
-    args.pidfd = ptr::from_mut(&mut pidfd) as u64;
-    args.exit_signal = libc::SIGCHLD as u64;
-    if let Some(cgroup) = &prepared.cgroup {
-        args.flags |= CLONE_INTO_CGROUP;
-        args.cgroup = cgroup.as_raw_fd() as u64;
-    }
+    let flags = prepared.namespaces | libc::CLONE_PIDFD as u64;
     // Signals wait: a handler of the parent's must not run in the child, and the child must not be stopped
     // half-way by a signal that was meant for the command.
     // SAFETY: a full set outlives both calls.
@@ -112,8 +104,26 @@ pub(super) fn clone(prepared: &Prepared, plumbing: &Plumbing) -> io::Result<(i32
         libc::sigfillset(&mut all);
         libc::sigprocmask(libc::SIG_SETMASK, &all, &mut old);
     }
-    // SAFETY: without CLONE_VM the child has its own copy of memory and runs only `first`, which keeps the law above.
-    let pid = unsafe { libc::syscall(libc::SYS_clone3, ptr::from_mut(&mut args), size_of::<libc::clone_args>()) };
+    let pid = match &prepared.cgroup {
+        Some(cgroup) => {
+            // SAFETY: clone_args is plain data; zero is "not used" for every field.
+            let mut args: libc::clone_args = unsafe { std::mem::zeroed() };
+            args.flags = flags | CLONE_INTO_CGROUP;
+            args.pidfd = ptr::from_mut(&mut pidfd) as u64;
+            args.exit_signal = libc::SIGCHLD as u64;
+            args.cgroup = cgroup.as_raw_fd() as u64;
+            // SAFETY: without CLONE_VM the child has its own copy of memory and runs only `first`, which keeps the
+            // law above.
+            unsafe {
+                libc::syscall(libc::SYS_clone3, ptr::from_mut(&mut args), size_of::<libc::clone_args>())
+            }
+        }
+        // The older call where it is enough: container runtimes answer clone3 with ENOSYS.
+        // SAFETY: as above; no stack of its own, and the third argument takes the pidfd (clone(2)).
+        None => unsafe {
+            libc::syscall(libc::SYS_clone, flags | libc::SIGCHLD as u64, 0, ptr::from_mut(&mut pidfd), 0, 0)
+        },
+    };
     if pid == 0 {
         first(prepared, plumbing);
     }
@@ -201,10 +211,13 @@ fn map_ids(report: Report, uid_map: &CStr, gid_map: &CStr) {
     // SAFETY: plain numbers.
     unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 1) };
     // user_namespaces(7): setgroups must be denied before an unprivileged gid_map is accepted.
-    for (index, (path, text)) in
-        [(c"/proc/self/setgroups", c"deny"), (c"/proc/self/uid_map", uid_map), (c"/proc/self/gid_map", gid_map)]
-            .into_iter()
-            .enumerate()
+    for (index, (path, text)) in [
+        (c"/proc/self/setgroups", c"deny"),
+        (c"/proc/self/uid_map", uid_map),
+        (c"/proc/self/gid_map", gid_map),
+    ]
+    .into_iter()
+    .enumerate()
     {
         // SAFETY: NUL-terminated paths; the text is valid for its length.
         unsafe {
@@ -265,6 +278,49 @@ fn drop_privileges(report: Report, prepared: &Prepared) {
     check(Step::Capabilities, unsafe { libc::syscall(libc::SYS_capset, header.as_ptr(), sets.as_ptr()) });
     // SAFETY: plain numbers.
     check(Step::NoNewPrivileges, unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) }.into());
+}
+
+/// Starts the process that tidies up after a supervisor that was killed. `kept` become its descriptors 3, 4 and 5.
+pub(super) fn sweeper(
+    reaper: RawFd,
+    kept: [RawFd; 3],
+    parents_end: RawFd,
+    names: [&CStr; 2],
+) -> io::Result<libc::pid_t> {
+    let argv =
+        [c"keyblind-sweeper".as_ptr(), c"sweep".as_ptr(), names[0].as_ptr(), names[1].as_ptr(), ptr::null()];
+    let envp: [*const libc::c_char; 1] = [ptr::null()];
+    // SAFETY: a plain fork; the child makes raw system calls on numbers and on strings made above. Its own signal
+    // mask is full from here on, so that a Ctrl-C for the run does not reach it.
+    unsafe {
+        let mut old: libc::sigset_t = std::mem::zeroed();
+        let mut all: libc::sigset_t = std::mem::zeroed();
+        libc::sigfillset(&mut all);
+        libc::sigprocmask(libc::SIG_SETMASK, &all, &mut old);
+        let pid = libc::syscall(libc::SYS_clone, libc::SIGCHLD, 0, 0, 0, 0);
+        if pid == 0 {
+            libc::setsid();
+            libc::close(parents_end);
+            libc::syscall(libc::SYS_close_range, 0, 2, 0);
+            for (target, fd) in kept.into_iter().enumerate() {
+                libc::dup2(fd, target as RawFd + 3);
+            }
+            libc::syscall(libc::SYS_close_range, 6, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC);
+            let empty = c"".as_ptr();
+            libc::syscall(
+                libc::SYS_execveat,
+                reaper,
+                empty,
+                argv.as_ptr(),
+                envp.as_ptr(),
+                libc::AT_EMPTY_PATH,
+            );
+            libc::_exit(GAVE_UP);
+        }
+        let failed = (pid < 0).then(io::Error::last_os_error);
+        libc::sigprocmask(libc::SIG_SETMASK, &old, ptr::null_mut());
+        failed.map_or(Ok(pid as libc::pid_t), Err)
+    }
 }
 
 fn become_reaper(report: Report, plumbing: &Plumbing, command: libc::c_long) -> ! {
@@ -333,9 +389,10 @@ fn second(prepared: &Prepared, plumbing: &Plumbing, reaper: libc::pid_t) -> ! {
         wait_for(plumbing.ready.0, false);
         report.say(Step::Ready, 0, 0);
         wait_for(plumbing.release, true);
-        // Rust ignores SIGPIPE in its own processes; a command expects the default. Other dispositions are the
-        // caller's and stay, as nohup(1) needs.
+        // This process ignores SIGPIPE (Rust's runtime) and SIGXFSZ (`sys::harden`); a command expects the default.
+        // Other dispositions are the caller's and stay, as nohup(1) needs.
         libc::signal(libc::SIGPIPE, libc::SIG_DFL);
+        libc::signal(libc::SIGXFSZ, libc::SIG_DFL);
         libc::sigprocmask(libc::SIG_SETMASK, &prepared.signal_mask, ptr::null_mut());
         // Last: nothing above is in its list.
         for (index, filter) in prepared.filters.iter().enumerate() {
@@ -352,7 +409,7 @@ fn second(prepared: &Prepared, plumbing: &Plumbing, reaper: libc::pid_t) -> ! {
 }
 
 /// Waits for a byte, or for the end of the pipe. With `byte`, an end means that the supervisor is gone.
-unsafe fn wait_for(fd: RawFd, byte: bool) {
+fn wait_for(fd: RawFd, byte: bool) {
     let mut buffer = [0u8; 1];
     loop {
         // SAFETY: one byte is written to a buffer of one byte.
@@ -369,7 +426,7 @@ unsafe fn wait_for(fd: RawFd, byte: bool) {
 }
 
 /// Rules are added here and not in the parent, because the tree that they name exists only here.
-unsafe fn enter_landlock(report: Report, ruleset: RawFd, rules: &[(std::ffi::CString, u64)]) {
+fn enter_landlock(report: Report, ruleset: RawFd, rules: &[(std::ffi::CString, u64)]) {
     // struct landlock_path_beneath_attr of linux/landlock.h is packed: 8 bytes of access, 4 of descriptor.
     #[repr(C, packed)]
     struct PathBeneath {
@@ -392,7 +449,7 @@ unsafe fn enter_landlock(report: Report, ruleset: RawFd, rules: &[(std::ffi::CSt
 }
 
 /// execvp(3) without its allocations: the first candidate that can be executed, and a script without `#!` by sh.
-unsafe fn execute(report: Report, prepared: &Prepared) -> ! {
+fn execute(report: Report, prepared: &Prepared) -> ! {
     let mut answer = libc::ENOENT;
     for (index, candidate) in prepared.candidates.iter().enumerate() {
         // SAFETY: NUL-terminated string, null-terminated vectors.

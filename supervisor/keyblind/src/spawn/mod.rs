@@ -1,5 +1,6 @@
 //! The parent's half of a start: pipes, clone, and words for what the child could not do.
 
+use std::ffi::CString;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
@@ -8,12 +9,25 @@ use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
+use nix::sys::wait::waitpid;
+use nix::unistd::Pid;
 
 use crate::sys;
 
-#[expect(unsafe_code, reason = "between fork and exec only raw system calls are allowed")]
+#[expect(
+    unsafe_code,
+    clippy::multiple_unsafe_ops_per_block,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "between fork and exec only raw system calls are allowed; a step of several is one block"
+)]
 mod child;
-#[expect(unsafe_code, reason = "as `child`")]
+#[expect(
+    unsafe_code,
+    clippy::multiple_unsafe_ops_per_block,
+    clippy::cast_possible_truncation,
+    reason = "as `child`"
+)]
 mod mounts;
 pub mod prepared;
 mod step;
@@ -148,7 +162,9 @@ impl Running {
 /// (prctl(2), PR_SET_PDEATHSIG).
 pub fn spawn(prepared: &Prepared) -> Result<Waiting, SpawnError> {
     let parent = |what| move |source: io::Error| SpawnError::Parent { what, source };
-    let reaper = sys::sealed_copy("keyblind-reaper", REAPER).map_err(parent("copy the reaper into memory"))?;
+    let reaper = sys::sealed_copy("keyblind-reaper", REAPER)
+        .and_then(above)
+        .map_err(parent("copy the reaper into memory"))?;
     let (control_read, control) = pipe().map_err(parent("make a pipe"))?;
     let (report, report_write) = pipe().map_err(parent("make a pipe"))?;
     let (error, error_write) = pipe().map_err(parent("make a pipe"))?;
@@ -166,6 +182,47 @@ pub fn spawn(prepared: &Prepared) -> Result<Waiting, SpawnError> {
     let (pid, pidfd) = child::clone(prepared, &plumbing).map_err(parent(clone_words(prepared)))?;
     let objects = prepared.objects();
     Ok(Waiting { release, error, running: Running { pid, pidfd, control, report }, objects })
+}
+
+/// A process that tidies up should this one be killed. It ends with [`Sweeper::dismiss`].
+#[derive(Debug)]
+pub struct Sweeper {
+    pipe: File,
+    pid: Pid,
+}
+
+/// Something that a run leaves on the host: a name in a directory.
+#[derive(Debug)]
+pub struct Leftover {
+    /// The directory.
+    pub parent: OwnedFd,
+    /// The name in it.
+    pub name: CString,
+}
+
+impl Sweeper {
+    /// Starts it, before what it is to remove is made.
+    pub fn start(cgroup: Option<&Leftover>, scratch: Option<&Leftover>) -> io::Result<Self> {
+        let reaper = above(sys::sealed_copy("keyblind-sweeper", REAPER)?)?;
+        let (read, pipe) = pipe()?;
+        let fd =
+            |leftover: Option<&Leftover>| leftover.map_or(read.as_raw_fd(), |left| left.parent.as_raw_fd());
+        let name = |leftover: Option<&Leftover>| leftover.map_or(c"".to_owned(), |left| left.name.clone());
+        let pid = child::sweeper(
+            reaper.as_raw_fd(),
+            [read.as_raw_fd(), fd(cgroup), fd(scratch)],
+            pipe.as_raw_fd(),
+            [&name(cgroup), &name(scratch)],
+        )?;
+        Ok(Self { pipe, pid: Pid::from_raw(pid) })
+    }
+
+    /// Tells it that nothing is left to do, and waits for its end.
+    pub fn dismiss(mut self) -> io::Result<()> {
+        self.pipe.write_all(b".")?;
+        waitpid(self.pid, None)?;
+        Ok(())
+    }
 }
 
 impl Waiting {
@@ -212,7 +269,8 @@ impl Waiting {
     }
 
     fn failed(&self, failure: &child::Failure) -> SpawnError {
-        let object = self.objects.get(failure.step as usize).and_then(|list| list.get(failure.index)).cloned();
+        let object =
+            self.objects.get(failure.step as usize).and_then(|list| list.get(failure.index)).cloned();
         SpawnError::Child {
             step: StepFailed { step: failure.step, object },
             source: io::Error::from_raw_os_error(failure.errno),
@@ -235,7 +293,8 @@ impl Prepared {
         objects[Step::Mount as usize] = self.mounts.iter().map(prepared::Mount::describe).collect();
         objects[Step::ChangeDirectory as usize] = vec![text(&self.cwd)];
         if let Some(landlock) = &self.landlock {
-            objects[Step::LandlockRule as usize] = landlock.rules.iter().map(|(path, _)| text(path)).collect();
+            objects[Step::LandlockRule as usize] =
+                landlock.rules.iter().map(|(path, _)| text(path)).collect();
         }
         if let Some(marks) = &self.marks {
             objects[Step::Mark as usize] = marks.objects.iter().map(|(path, _)| text(path)).collect();

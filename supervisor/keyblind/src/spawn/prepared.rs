@@ -28,8 +28,10 @@ pub enum Mount {
     Mqueue { at: CString },
     /// `lowerdir=…,upperdir=…,workdir=…`
     Overlay { options: CString, at: CString },
-    /// What is mounted at `at` becomes read-only, without what is mounted below it.
-    ReadOnly { at: CString },
+    /// What is at `at` becomes a mount of its own that is read-only.
+    Frozen { at: CString },
+    /// What is mounted at `at` is out of reach from here on; mounts that use it keep it.
+    Detach { at: CString },
 }
 
 /// How the child becomes the run's user.
@@ -147,7 +149,10 @@ impl Prepared {
         candidates
             .iter()
             .flat_map(|candidate| {
-                [c"sh".as_ptr(), candidate.as_ptr()].into_iter().chain(arguments.clone()).chain([std::ptr::null()])
+                [c"sh".as_ptr(), candidate.as_ptr()]
+                    .into_iter()
+                    .chain(arguments.clone())
+                    .chain([std::ptr::null()])
             })
             .collect()
     }
@@ -166,10 +171,13 @@ impl Mount {
             | Self::Mqueue { at }
             | Self::Cover { at, .. }
             | Self::Overlay { at, .. }
-            | Self::ReadOnly { at } => text(at),
+            | Self::Frozen { at }
+            | Self::Detach { at } => text(at),
             Self::Link { target, at } => format!("{} -> {}", text(at), text(target)),
             Self::Bind { from, at, .. } | Self::Device { from, at } if from == at => text(at),
-            Self::Bind { from, at, .. } | Self::Device { from, at } => format!("{} at {}", text(from), text(at)),
+            Self::Bind { from, at, .. } | Self::Device { from, at } => {
+                format!("{} at {}", text(from), text(at))
+            }
         }
     }
 }

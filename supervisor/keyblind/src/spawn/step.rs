@@ -65,13 +65,19 @@ impl Step {
             (Step::MapIds, libc::EPERM | libc::EACCES) => {
                 "; this host lets nobody map ids in a user namespace: set tier.minimum = \"in-place\", or start as root"
             }
-            (Step::Mount, libc::EPERM | libc::EACCES) => "; `keyblind doctor` says what this host lets a user mount",
+            (Step::Mount, libc::EPERM | libc::EACCES) => {
+                "; `keyblind doctor` says what this host lets a user mount"
+            }
             (Step::Mount, libc::ENOENT) => "; it went away while the run was starting",
             (Step::ChangeDirectory, libc::EACCES) => {
                 "; the run's user may not enter it: choose another with --cwd, or --user"
             }
-            (Step::ChangeDirectory, libc::ENOENT) => "; the run does not see it: add it to files.read or files.write",
-            (Step::Limits, libc::EPERM) => "; a limit of policy is above the caller's own: lower [run] limits",
+            (Step::ChangeDirectory, libc::ENOENT) => {
+                "; the run does not see it: add it to files.read or files.write"
+            }
+            (Step::Limits, libc::EPERM) => {
+                "; a limit of policy is above the caller's own: lower [run] limits"
+            }
             (Step::Fork, libc::EAGAIN) => "; the limit of processes is reached: raise [run] limits.processes",
             _ => "",
         }

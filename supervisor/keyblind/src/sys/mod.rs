@@ -1,6 +1,10 @@
 //! Safe wrappers over the system calls that nix does not have. The only module, with `spawn::child` and
 //! `spawn::mounts`, in which `unsafe` may stand.
-#![expect(unsafe_code, reason = "raw system calls")]
+#![expect(
+    unsafe_code,
+    clippy::multiple_unsafe_ops_per_block,
+    reason = "raw system calls; a step of several is one block"
+)]
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -10,6 +14,8 @@ use nix::fcntl::{FcntlArg, SealFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::signal::Signal;
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
 
 /// Takes ownership of a descriptor that a system call has just returned.
 pub(crate) fn own(fd: RawFd) -> OwnedFd {
@@ -22,7 +28,8 @@ pub(crate) fn sealed_copy(name: &str, content: &[u8]) -> io::Result<OwnedFd> {
     let fd = memfd_create(name, MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING)?;
     let mut file = File::from(fd);
     file.write_all(content)?;
-    let seals = SealFlag::F_SEAL_SEAL | SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_GROW | SealFlag::F_SEAL_WRITE;
+    let seals =
+        SealFlag::F_SEAL_SEAL | SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_GROW | SealFlag::F_SEAL_WRITE;
     fcntl(&file, FcntlArg::F_ADD_SEALS(seals))?;
     Ok(file.into())
 }
@@ -74,8 +81,10 @@ pub(crate) fn landlock_abi() -> u32 {
 }
 
 /// Makes this process hard to look into: not dumpable, so that its files in /proc belong to root and nobody of the
-/// same user may trace it; no core dump.
+/// same user may trace it; no core dump. A file size limit makes writes fail instead of killing it.
 pub(crate) fn harden() -> io::Result<()> {
+    // SAFETY: ignoring a signal runs no handler.
+    unsafe { nix::sys::signal::signal(Signal::SIGXFSZ, nix::sys::signal::SigHandler::SigIgn) }?;
     nix::sys::prctl::set_dumpable(false)?;
     nix::sys::resource::setrlimit(nix::sys::resource::Resource::RLIMIT_CORE, 1, 1)?;
     Ok(())
@@ -87,7 +96,8 @@ pub(crate) fn overwrite_environment() -> io::Result<()> {
     // Fields 50 and 51 of proc_pid_stat(5), env_start and env_end: where the kernel reads /proc/PID/environ.
     let stat = std::fs::read_to_string("/proc/self/stat")?;
     let fields: Vec<&str> = stat.rsplit_once(')').map_or("", |(_, rest)| rest).split_whitespace().collect();
-    let field = |number: usize| fields.get(number - 3).and_then(|text| text.parse::<usize>().ok()).unwrap_or(0);
+    let field =
+        |number: usize| fields.get(number - 3).and_then(|text| text.parse::<usize>().ok()).unwrap_or(0);
     let (start, end) = (field(50), field(51));
     if start == 0 || end < start {
         return Err(io::Error::new(io::ErrorKind::InvalidData, "/proc/self/stat does not say where it is"));
@@ -122,4 +132,16 @@ pub(crate) fn set_terminal_size(fd: BorrowedFd<'_>, size: &libc::winsize) -> io:
         return Err(io::Error::last_os_error());
     }
     Ok(())
+}
+
+/// Something that owns a descriptor, as tokio can wait for it.
+pub(crate) trait Owner: AsRawFd {}
+impl Owner for File {}
+impl Owner for crate::guard::Tripwires {}
+
+/// Lets the runtime say when `owner` can be read. Call inside a runtime.
+pub(crate) fn readiness<T: Owner>(owner: T) -> io::Result<AsyncFd<T>> {
+    // SAFETY: the descriptor stays open and the same until `owner` is dropped, which is what `Owner` says, and the
+    // runtime forgets it before that.
+    unsafe { AsyncFd::register_with_interest(owner, Interest::READABLE) }.map_err(io::Error::from)
 }

@@ -108,7 +108,12 @@ impl Builder<'_> {
         Secret { from }
     }
 
-    fn tool(&mut self, name: At<&str>, doc: &ToolDoc<'_>, secrets: &BTreeMap<String, Located<Secret>>) -> Tool {
+    fn tool(
+        &mut self,
+        name: At<&str>,
+        doc: &ToolDoc<'_>,
+        secrets: &BTreeMap<String, Located<Secret>>,
+    ) -> Tool {
         let table = format!("[tool.{}]", name.value);
         let mut command = Vec::new();
         for At { value, token } in &doc.command.value {
@@ -197,7 +202,12 @@ impl Builder<'_> {
         }
     }
 
-    fn grant(&mut self, doc: &GrantDoc<'_>, tool: &str, secrets: &BTreeMap<String, Located<Secret>>) -> Option<Grant> {
+    fn grant(
+        &mut self,
+        doc: &GrantDoc<'_>,
+        tool: &str,
+        secrets: &BTreeMap<String, Located<Secret>>,
+    ) -> Option<Grant> {
         let key = format!("`hosts` in [[tool.{tool}.grants]]");
         if !secrets.contains_key(doc.secret.value) {
             self.unknown(doc.secret.token, "secret", doc.secret.value, secrets.keys());

@@ -91,8 +91,11 @@ fn xdg_config_home_counts_when_it_is_absolute() {
             "XDG_CONFIG_HOME" => Some(config.clone().into_os_string()),
             _ => Some(home.clone().into_os_string()),
         };
-        load_beside(HostFile { path: &host, owner: 0 }, &Sources { option: None, mode: None, variable: &variable })
-            .unwrap()
+        load_beside(
+            HostFile { path: &host, owner: 0 },
+            &Sources { option: None, mode: None, variable: &variable },
+        )
+        .unwrap()
     };
     assert_eq!(load(bench.path("config")).policy.mode.value, Mode::Audit);
     assert_eq!(load("config".into()).policy.mode.value, Mode::Enforce);
@@ -106,7 +109,10 @@ fn the_option_comes_before_the_users_file_and_must_exist() {
     let loaded = bench.load_with(Some(option.clone()), None).unwrap();
     assert_eq!(loaded.policy.mode.value, Mode::Audit);
     let loaded = bench.load_with(Some(option), Some(Mode::Enforce)).unwrap();
-    assert_eq!((loaded.policy.mode.value, loaded.policy.mode.origin.to_string()), (Mode::Enforce, "--mode".into()));
+    assert_eq!(
+        (loaded.policy.mode.value, loaded.policy.mode.origin.to_string()),
+        (Mode::Enforce, "--mode".into())
+    );
     let missing = bench.load_with(Some(bench.path("none.toml")), None);
     assert_eq!(bench.refusal(missing), "cannot read policy /T/none.toml: entity not found");
 }

@@ -101,7 +101,9 @@ pub enum ScrubError {
         origin: Origin,
     },
     /// The host's policy is locked.
-    #[error("{0} is not kept by the host's policy, which is locked; its owner could add it to variables.keep")]
+    #[error(
+        "{0} is not kept by the host's policy, which is locked; its owner could add it to variables.keep"
+    )]
     Locked(String),
 }
 
@@ -154,7 +156,11 @@ pub fn scrub(
             // Programs disagree on which of two equal names counts, so a second one could carry past a check.
             _ if seen.contains(&name) => Some(Why::Repeated),
             Fate::Keep(_) | Fate::Checked(_) => None,
-            Fate::Drop(Why::NotListed | Why::Check(_)) if extra.iter().any(|extra| OsStr::new(extra) == name) => None,
+            Fate::Drop(Why::NotListed | Why::Check(_))
+                if extra.iter().any(|extra| OsStr::new(extra) == name) =>
+            {
+                None
+            }
             Fate::Drop(why) => Some(why),
         };
         seen.insert(name.clone());

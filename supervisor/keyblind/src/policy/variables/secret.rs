@@ -5,9 +5,36 @@
 
 /// Parts of names, between underscores, that say "secret".
 const WORDS: [&str; 30] = [
-    "KEY", "KEYS", "APIKEY", "TOKEN", "TOKENS", "SECRET", "SECRETS", "PASSWORD", "PASSWORDS", "PASSWD", "PASS", "PWD",
-    "PASSPHRASE", "PASSCODE", "PIN", "CREDENTIAL", "CREDENTIALS", "CREDS", "AUTH", "AUTHORIZATION", "BEARER", "JWT",
-    "PAT", "DSN", "PRIVATE", "COOKIE", "SALT", "SIGNATURE", "WEBHOOK", "OTP",
+    "KEY",
+    "KEYS",
+    "APIKEY",
+    "TOKEN",
+    "TOKENS",
+    "SECRET",
+    "SECRETS",
+    "PASSWORD",
+    "PASSWORDS",
+    "PASSWD",
+    "PASS",
+    "PWD",
+    "PASSPHRASE",
+    "PASSCODE",
+    "PIN",
+    "CREDENTIAL",
+    "CREDENTIALS",
+    "CREDS",
+    "AUTH",
+    "AUTHORIZATION",
+    "BEARER",
+    "JWT",
+    "PAT",
+    "DSN",
+    "PRIVATE",
+    "COOKIE",
+    "SALT",
+    "SIGNATURE",
+    "WEBHOOK",
+    "OTP",
 ];
 
 /// Ends of such parts, for names that do not separate them (`DBPASSWORD`, `apiToken`).
@@ -17,12 +44,64 @@ const ENDS: [&str; 8] =
 /// Values that are words of configuration, or passwords that are words: redacting them spoils output and hides
 /// nothing.
 const COMMON: [&str; 58] = [
-    "access", "account", "always", "amazon", "application", "audience", "automatic", "azure", "bearer", "changeme",
-    "client", "default", "delete", "develop", "development", "disable", "disabled", "docker", "enable", "enabled",
-    "example", "external", "github", "gitlab", "google", "hidden", "inherit", "internal", "keyring", "linux",
-    "localhost", "manual", "master", "notset", "oauth2", "optional", "password", "postgres", "postgresql", "private",
-    "prompt", "production", "public", "release", "required", "sandbox", "secret", "service", "session", "staging",
-    "string", "system", "testing", "ubuntu", "undefined", "unknown", "username", "warning",
+    "access",
+    "account",
+    "always",
+    "amazon",
+    "application",
+    "audience",
+    "automatic",
+    "azure",
+    "bearer",
+    "changeme",
+    "client",
+    "default",
+    "delete",
+    "develop",
+    "development",
+    "disable",
+    "disabled",
+    "docker",
+    "enable",
+    "enabled",
+    "example",
+    "external",
+    "github",
+    "gitlab",
+    "google",
+    "hidden",
+    "inherit",
+    "internal",
+    "keyring",
+    "linux",
+    "localhost",
+    "manual",
+    "master",
+    "notset",
+    "oauth2",
+    "optional",
+    "password",
+    "postgres",
+    "postgresql",
+    "private",
+    "prompt",
+    "production",
+    "public",
+    "release",
+    "required",
+    "sandbox",
+    "secret",
+    "service",
+    "session",
+    "staging",
+    "string",
+    "system",
+    "testing",
+    "ubuntu",
+    "undefined",
+    "unknown",
+    "username",
+    "warning",
 ];
 
 /// The shortest value that is ever redacted, in bytes.
@@ -65,7 +144,8 @@ fn secret_name(name: &[u8]) -> bool {
         return false;
     }
     name.split(|byte| !byte.is_ascii_alphanumeric()).any(|part| {
-        WORDS.iter().any(|word| word.as_bytes() == part) || ENDS.iter().any(|end| part.ends_with(end.as_bytes()))
+        WORDS.iter().any(|word| word.as_bytes() == part)
+            || ENDS.iter().any(|end| part.ends_with(end.as_bytes()))
     })
 }
 
@@ -100,7 +180,9 @@ fn key_like(component: &[u8]) -> bool {
 /// `db.example.org`, with or without a port.
 fn host(value: &[u8]) -> bool {
     let name = match value.iter().rposition(|byte| *byte == b':') {
-        Some(colon) if value.iter().skip(colon + 1).all(u8::is_ascii_digit) => value.get(..colon).unwrap_or_default(),
+        Some(colon) if value.iter().skip(colon + 1).all(u8::is_ascii_digit) => {
+            value.get(..colon).unwrap_or_default()
+        }
         _ => value,
     };
     let labels: Vec<&[u8]> = name.split(|byte| *byte == b'.').collect();
@@ -121,7 +203,9 @@ fn address(value: &[u8]) -> bool {
 
 /// Made by a generator: one token of letters and digits, in which little repeats.
 fn random(value: &[u8]) -> bool {
-    let token = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'=' | b'_' | b'-' | b'.' | b'~');
+    let token = |byte: &u8| {
+        byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'=' | b'_' | b'-' | b'.' | b'~')
+    };
     value.len() >= RANDOM_LENGTH
         && value.iter().all(token)
         && value.iter().any(u8::is_ascii_digit)
@@ -154,12 +238,25 @@ mod tests {
     #[test]
     fn names_say_it() {
         for name in [
-            "API_KEY", "SLACK_TOKEN", "DB_PASSWORD", "DBPASSWORD", "apiToken", "GH_PAT", "SENTRY_DSN", "RSA_PRIVATE",
-            "BASIC_AUTH", "aws_secret_access_key", "MYSQL_PWD", "STRIPE.SECRET", "X_CREDENTIALS",
+            "API_KEY",
+            "SLACK_TOKEN",
+            "DB_PASSWORD",
+            "DBPASSWORD",
+            "apiToken",
+            "GH_PAT",
+            "SENTRY_DSN",
+            "RSA_PRIVATE",
+            "BASIC_AUTH",
+            "aws_secret_access_key",
+            "MYSQL_PWD",
+            "STRIPE.SECRET",
+            "X_CREDENTIALS",
         ] {
             check(true, name, "hunter2-hunter2");
         }
-        for name in ["MONKEY", "KEYBOARD", "GIT_AUTHOR_NAME", "PASSENGER", "TOKENIZER", "COMPASS", "PWD", "SPINNER"] {
+        for name in
+            ["MONKEY", "KEYBOARD", "GIT_AUTHOR_NAME", "PASSENGER", "TOKENIZER", "COMPASS", "PWD", "SPINNER"]
+        {
             check(false, name, "hunter2-hunter2");
         }
     }
@@ -167,8 +264,21 @@ mod tests {
     #[test]
     fn harmless_values_are_not_secrets_whatever_their_name() {
         for value in [
-            "", "short", "production", "True", "Password", "86400", "3.14159", "1,000,000", "/home/jo/.ssh/id_rsa",
-            "./keys/app.pem", "~/keys", "db.example.org", "db.example.org:5432", "jo@example.org", "  none ",
+            "",
+            "short",
+            "production",
+            "True",
+            "Password",
+            "86400",
+            "3.14159",
+            "1,000,000",
+            "/home/jo/.ssh/id_rsa",
+            "./keys/app.pem",
+            "~/keys",
+            "db.example.org",
+            "db.example.org:5432",
+            "jo@example.org",
+            "  none ",
             "/usr/share/really-long-directory-name-with-2-digits/x",
         ] {
             check(false, "API_KEY", value);
@@ -193,7 +303,8 @@ mod tests {
 
     #[test]
     fn passwords_of_urls() {
-        let password = |url: &str| url_password(url.as_bytes()).map(|bytes| String::from_utf8_lossy(bytes).into_owned());
+        let password =
+            |url: &str| url_password(url.as_bytes()).map(|bytes| String::from_utf8_lossy(bytes).into_owned());
         assert_eq!(password("amqp://u:p@ss:word@host/v").as_deref(), Some("p@ss:word"));
         assert_eq!(password("://u:password@h"), None);
         assert_eq!(password("h ttp://u:password@h"), None);

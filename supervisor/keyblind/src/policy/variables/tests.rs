@@ -86,7 +86,10 @@ fn the_default_keeps_what_programs_need_and_drops_the_rest() {
 fn options_keep_more_but_never_what_is_never_kept() {
     let given = "AWS_PROFILE=work\nEDITOR=vi -c x\nLD_PRELOAD=/x.so";
     assert_eq!(
-        transcript(&default(), given, &["AWS_PROFILE", "EDITOR", "NOT_THERE"]).lines().take(2).collect::<Vec<_>>(),
+        transcript(&default(), given, &["AWS_PROFILE", "EDITOR", "NOT_THERE"])
+            .lines()
+            .take(2)
+            .collect::<Vec<_>>(),
         ["AWS_PROFILE=work", "EDITOR=vi -c x"]
     );
     let refused = |policy: &Policy, name: &str| {
@@ -143,7 +146,10 @@ fn bytes_that_are_not_utf8_survive() {
     let name = OsString::from_vec(b"LC_\xff".to_vec());
     let value = OsString::from_vec(b"\xfe\x00x".to_vec());
     let secret = OsString::from_vec(b"API_KEY_\xff".to_vec());
-    let given = vec![(name.clone(), value.clone()), (secret.clone(), OsString::from_vec(b"\xfe\xfe\xfe\xfe\xfe\xfe".to_vec()))];
+    let given = vec![
+        (name.clone(), value.clone()),
+        (secret.clone(), OsString::from_vec(b"\xfe\xfe\xfe\xfe\xfe\xfe".to_vec())),
+    ];
     let scrubbed = scrub(&default(), given, &[]).unwrap();
     assert_eq!(scrubbed.kept.first(), Some(&(name, value)));
     let dropped = scrubbed.dropped.first().unwrap();

@@ -1,0 +1,6 @@
+#![forbid(unsafe_code)]
+//! Guards that are in force while a run lasts. They decide and answer; what they return becomes an event later.
+
+mod tripwire;
+
+pub use tripwire::{Attempt, Tripwires};

@@ -1,0 +1,147 @@
+//! Which of the paths that a policy names are there, and what they are. `plan` decides on the answers alone.
+
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::FileTypeExt;
+use std::path::{Component, Path, PathBuf};
+
+use crate::policy::Glob;
+
+/// What a path is, its last component not followed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Kind {
+    /// A directory.
+    Directory,
+    /// A regular file.
+    File,
+    /// A symbolic link, what it says, and where it ends, if it ends anywhere.
+    Link {
+        /// The text of the link.
+        target: PathBuf,
+        /// The real path behind it, and whether that is a directory.
+        end: Option<(PathBuf, bool)>,
+    },
+    /// A socket, device or FIFO.
+    Other,
+}
+
+/// A path that is there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// The path; no `*` is left in it.
+    pub path: PathBuf,
+    /// What it is.
+    pub kind: Kind,
+}
+
+/// Answers by pattern.
+#[derive(Debug, Clone, Default)]
+pub struct Survey {
+    found: BTreeMap<PathBuf, Vec<Found>>,
+}
+
+impl Survey {
+    /// What is there for `pattern`; empty if nothing is, or if it was not asked for.
+    pub fn get(&self, pattern: &Path) -> &[Found] {
+        self.found.get(pattern).map_or(&[], Vec::as_slice)
+    }
+
+    #[cfg(test)]
+    pub(crate) fn with(entries: impl IntoIterator<Item = Found>) -> Self {
+        Self { found: entries.into_iter().map(|found| (found.path.clone(), vec![found])).collect() }
+    }
+}
+
+/// Looks each pattern up. A `*` stands for any bytes in one component; a name that starts with a dot is matched
+/// only by a component that does (glob(7)). What cannot be looked at counts as absent: it then is absent for the
+/// run as well, which has no more rights.
+pub fn survey(patterns: impl IntoIterator<Item = PathBuf>) -> Survey {
+    let mut found = BTreeMap::new();
+    for pattern in patterns {
+        if found.contains_key(&pattern) {
+            continue;
+        }
+        let mut paths = vec![PathBuf::new()];
+        for component in pattern.components() {
+            let glob = component.as_os_str().as_bytes().contains(&b'*');
+            paths = paths
+                .into_iter()
+                .flat_map(|base| if glob { expand(&base, component) } else { vec![base.join(component)] })
+                .collect();
+        }
+        let entries: Vec<Found> = paths.into_iter().filter_map(look).collect();
+        found.insert(pattern, entries);
+    }
+    Survey { found }
+}
+
+fn expand(base: &Path, component: Component<'_>) -> Vec<PathBuf> {
+    let Some(pattern) = component.as_os_str().to_str() else { return Vec::new() };
+    let Ok(entries) = fs::read_dir(base) else { return Vec::new() };
+    let mut names: Vec<OsString> = entries
+        .filter_map(|entry| entry.ok().map(|entry| entry.file_name()))
+        .filter(|name| like(pattern, name))
+        .collect();
+    names.sort();
+    names.into_iter().map(|name| base.join(name)).collect()
+}
+
+fn like(pattern: &str, name: &OsStr) -> bool {
+    let hidden = name.as_bytes().first() == Some(&b'.');
+    (!hidden || pattern.starts_with('.'))
+        && Glob::new(pattern).is_ok_and(|glob| glob.matches(name.as_bytes()))
+}
+
+fn look(path: PathBuf) -> Option<Found> {
+    let kind = fs::symlink_metadata(&path).ok()?.file_type();
+    let kind = if kind.is_dir() {
+        Kind::Directory
+    } else if kind.is_file() {
+        Kind::File
+    } else if kind.is_symlink() {
+        let end = fs::canonicalize(&path).ok().map(|end| {
+            let directory = end.is_dir();
+            (end, directory)
+        });
+        Kind::Link { target: fs::read_link(&path).ok()?, end }
+    } else {
+        debug_assert!(kind.is_socket() || kind.is_fifo() || kind.is_char_device() || kind.is_block_device());
+        Kind::Other
+    };
+    Some(Found { path, kind })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stars_stay_in_their_component_and_do_not_match_hidden_names() {
+        let dir = tempfile::tempdir().expect("a directory");
+        for name in ["lib", "lib64", "libx/lib", ".lib", "other"] {
+            fs::create_dir_all(dir.path().join(name)).expect("a directory");
+        }
+        let pattern = dir.path().join("lib*");
+        let names: Vec<_> = survey([pattern.clone()])
+            .get(&pattern)
+            .iter()
+            .map(|found| found.path.file_name().map(OsStr::to_owned))
+            .collect();
+        assert_eq!(names, [Some("lib".into()), Some("lib64".into()), Some("libx".into())]);
+    }
+
+    #[test]
+    fn a_link_is_reported_with_both_ends() {
+        let dir = tempfile::tempdir().expect("a directory");
+        fs::write(dir.path().join("real"), "").expect("a file");
+        std::os::unix::fs::symlink("real", dir.path().join("link")).expect("a link");
+        let link = dir.path().join("link");
+        let real = fs::canonicalize(dir.path().join("real")).expect("its path");
+        assert_eq!(
+            survey([link.clone()]).get(&link)[0].kind,
+            Kind::Link { target: "real".into(), end: Some((real, false)) }
+        );
+    }
+}

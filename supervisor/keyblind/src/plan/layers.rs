@@ -1,0 +1,146 @@
+//! Wish + capability → outcome, layer by layer, and the tier that they add up to.
+
+use super::PlanError;
+use crate::host::{Host, Support};
+use crate::policy::{Layer, NetworkMode, Policy, Tier, Wish};
+
+/// What became of a layer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LayerState {
+    /// The layer.
+    pub layer: Layer,
+    /// The outcome.
+    pub state: State,
+}
+
+/// On, or off and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum State {
+    /// In force; with what.
+    On {
+        /// For example the Landlock ABI.
+        detail: String,
+    },
+    /// Not in force.
+    Off {
+        /// Policy, or what the host lacks.
+        why: String,
+    },
+}
+
+pub(super) struct Layers {
+    pub(super) tier: Tier,
+    pub(super) states: Vec<LayerState>,
+    pub(super) cgroup: bool,
+}
+
+/// Landlock's first ABI with scopes for signals and abstract sockets (Linux 6.12).
+const SCOPES_ABI: u32 = 6;
+
+pub(super) fn decide(policy: &Policy, host: &Host, network: NetworkMode) -> Result<Layers, PlanError> {
+    let tier = tier(policy, host)?;
+    let mut layers = Layers { tier, states: Vec::new(), cgroup: false };
+    for layer in Layer::ALL {
+        let wish = policy.tier.layers.get(layer);
+        let support = support(layer, host, tier, network);
+        let state = match (wish.value, &support) {
+            (Wish::Off, _) => State::Off { why: format!("off in {}", wish.origin) },
+            (Wish::Require | Wish::Prefer, Ok(detail)) => State::On { detail: detail.clone() },
+            (Wish::Prefer, Err((evidence, _))) => State::Off { why: evidence.clone() },
+            (Wish::Require, Err((evidence, remedy))) => {
+                return Err(PlanError::LayerMissing {
+                    layer,
+                    origin: wish.origin.clone(),
+                    evidence: evidence.clone(),
+                    remedy: remedy.clone(),
+                });
+            }
+        };
+        layers.cgroup |= layer == Layer::Cgroup && matches!(state, State::On { .. });
+        layers.states.push(LayerState { layer, state });
+    }
+    Ok(layers)
+}
+
+/// The best tier that the host offers; without namespaces a run still has Landlock and the filter.
+fn tier(policy: &Policy, host: &Host) -> Result<Tier, PlanError> {
+    let confined = policy.tier.layers.get(Layer::Confinement).value != Wish::Off;
+    let (offered, missing) = if host.mounts.is_available() && confined {
+        (Tier::Mount, None)
+    } else if !host.uid.is_root() && host.user_namespace.is_available() && confined {
+        (Tier::User, Some(&host.mounts))
+    } else if host.uid.is_root() {
+        (Tier::InPlace, Some(&host.mounts))
+    } else {
+        (Tier::InPlace, Some(&host.user_namespace))
+    };
+    let minimum = &policy.tier.minimum;
+    if offered >= minimum.value {
+        return Ok(offered);
+    }
+    let (evidence, remedy) = match (minimum.value, missing) {
+        (Tier::Kernel, _) => no_programs(),
+        (_, Some(Support::Missing { evidence, remedy })) => (evidence.clone(), remedy.clone()),
+        _ => ("tier.layers turns confinement off".to_owned(), "prefer or require it".to_owned()),
+    };
+    Err(PlanError::TierTooLow {
+        minimum: minimum.value,
+        offered,
+        origin: minimum.origin.clone(),
+        evidence,
+        remedy,
+    })
+}
+
+fn no_programs() -> (String, String) {
+    ("built without kernel programs".to_owned(), "ask for tier mount, user or in-place".to_owned())
+}
+
+/// What the layer is made of here, or (evidence, remedy).
+fn support(layer: Layer, host: &Host, tier: Tier, network: NetworkMode) -> Result<String, (String, String)> {
+    let missing = |evidence: &str, remedy: &str| Err((evidence.to_owned(), remedy.to_owned()));
+    let landlock = match host.landlock_abi {
+        0 => missing("no Landlock", "a kernel with CONFIG_SECURITY_LANDLOCK=y and landlock in its lsm= list"),
+        abi => Ok(format!("Landlock ABI {abi}")),
+    };
+    match layer {
+        Layer::Seccomp => Ok("allow-list, x86_64 only".to_owned()),
+        Layer::NoNewPrivs => Ok("set".to_owned()),
+        Layer::Confinement => match (tier, landlock) {
+            (Tier::InPlace, landlock) => landlock,
+            (_, Ok(landlock)) => Ok(format!("mount, PID, IPC and UTS namespaces; {landlock}")),
+            (_, Err(_)) => Ok("mount, PID, IPC and UTS namespaces; no Landlock".to_owned()),
+        },
+        Layer::BpfLsm => Err(no_programs()),
+        Layer::Cgroup => match &host.cgroup_support {
+            Support::Available => Ok("cgroup v2".to_owned()),
+            Support::Missing { evidence, remedy } => Err((evidence.clone(), remedy.clone())),
+        },
+        Layer::NetworkLimits if network != NetworkMode::Host && tier != Tier::InPlace => {
+            Ok("own network namespace".to_owned())
+        }
+        Layer::NetworkLimits => missing(
+            "addresses are limited by kernel programs, which this build has not",
+            "--net loopback or none, where a network namespace can be had",
+        ),
+        Layer::LandlockScopes => match host.landlock_abi {
+            abi if abi >= SCOPES_ABI => Ok("signals and abstract sockets".to_owned()),
+            abi => missing(&format!("Landlock ABI {abi} has no scopes"), "Linux 6.12 or later"),
+        },
+    }
+}
+
+/// `CLONE_NEW*` of a tier.
+pub(super) fn namespaces(tier: Tier, network: NetworkMode) -> u64 {
+    if tier == Tier::InPlace {
+        return 0;
+    }
+    let mut flags = libc::CLONE_NEWPID | libc::CLONE_NEWNS | libc::CLONE_NEWIPC | libc::CLONE_NEWUTS;
+    if tier == Tier::User {
+        flags |= libc::CLONE_NEWUSER;
+    }
+    if network != NetworkMode::Host {
+        flags |= libc::CLONE_NEWNET;
+    }
+    u64::from(flags.unsigned_abs())
+}

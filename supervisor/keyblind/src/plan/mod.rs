@@ -1,0 +1,199 @@
+#![forbid(unsafe_code)]
+//! Policy + host → plan: what will be enforced in a run, with what, and what will not. Pure: it asks nothing and
+//! changes nothing. It alone decides whether a run degrades or is refused.
+
+use std::ffi::{CString, OsString};
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::host::{Host, Person, Support, Survey};
+use crate::policy::{Layer, Located, Mode, NetworkMode, Policy, Roots, Tier, Wish};
+use crate::spawn::prepared::{Identity, Mount};
+
+mod command;
+mod display;
+mod domain;
+mod error;
+mod filter;
+mod layers;
+mod places;
+mod tree;
+mod tripwires;
+mod unbuilt;
+
+pub use command::{candidates, home_variables};
+pub use domain::{ruleset, terminal_rights};
+pub use error::PlanError;
+pub use layers::{LayerState, State};
+pub use places::wanted;
+pub use tripwires::{Coverage, Tripwire};
+
+/// What the caller of keyblind asks for, beyond policy.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// Command and arguments. Not empty.
+    pub command: Vec<OsString>,
+    /// The working directory, real and absolute: the run's project.
+    pub project: PathBuf,
+    /// `--write`
+    pub write: Vec<PathBuf>,
+    /// `--mode`
+    pub mode: Option<Mode>,
+    /// `--net`
+    pub network: Option<NetworkMode>,
+    /// `--timeout`
+    pub timeout: Option<Duration>,
+    /// A directory of this run alone, for temporary files, where /tmp cannot be made private.
+    pub scratch: PathBuf,
+}
+
+/// Everything that is decided before the fork.
+#[derive(Debug)]
+pub struct Plan {
+    /// Which layers carry the run.
+    pub tier: Tier,
+    /// Refuse, or record and let pass.
+    pub mode: Mode,
+    /// Every layer, on or off, and why.
+    pub layers: Vec<LayerState>,
+    /// What policy asks for and nothing here does; each with its reason. Stands in the run's first event.
+    pub not_enforced: Vec<NotEnforced>,
+    /// `CLONE_NEW*`
+    pub namespaces: u64,
+    /// Who the command runs as.
+    pub identity: Identity,
+    /// The tree, in the order of making; empty in place.
+    pub mounts: Vec<Mount>,
+    /// Whether the command gets a Landlock domain.
+    pub landlock: bool,
+    /// Path and Landlock rights.
+    pub grants: Vec<(PathBuf, u64)>,
+    /// Empty objects in place of guarded ones.
+    pub tripwires: Vec<Tripwire>,
+    /// Whether the run's cgroup is to be made, and below what.
+    pub cgroup: Option<PathBuf>,
+    /// Which network.
+    pub network: NetworkMode,
+    /// `RLIMIT_*` and value.
+    pub limits: Vec<(u32, u64)>,
+    /// seccomp programs.
+    pub filters: [&'static [u8]; 2],
+    /// After which time the run is ended.
+    pub timeout: Option<Duration>,
+    /// The run's project and working directory.
+    pub project: PathBuf,
+    /// Where temporary files go; a directory of the host to be made and removed, in place only.
+    pub scratch: Option<PathBuf>,
+}
+
+/// A promise that this run does not have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NotEnforced {
+    /// What: a guard's id, a key of policy.
+    pub what: String,
+    /// Why, and since when it could be had.
+    pub why: String,
+}
+
+impl fmt::Display for NotEnforced {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.what, self.why)
+    }
+}
+
+/// Decides. `survey` must hold the answers for [`wanted`].
+pub fn plan(
+    policy: &Policy,
+    host: &Host,
+    person: &Person,
+    request: &Request,
+    survey: &Survey,
+) -> Result<Plan, PlanError> {
+    if request.command.is_empty() {
+        return Err(PlanError::NoCommand);
+    }
+    let home = person.home.as_deref();
+    let roots = Roots { project: &request.project, home };
+    places::refuse_wide_project(&request.project, home)?;
+    let mode = request.mode.unwrap_or(policy.mode.value);
+    let network = request.network.unwrap_or(policy.network.mode.value);
+    let layers = layers::decide(policy, host, network)?;
+    let tier = layers.tier;
+    let places = places::resolve(policy, &roots, survey, &request.write, tier != Tier::InPlace)?;
+    let mut not_enforced = unbuilt::check(policy, tier, network)?;
+    let tripwires = tripwires::decide(policy, &roots, survey, &places, tier, &mut not_enforced);
+    let in_place = tier == Tier::InPlace;
+    let mounts = if in_place {
+        Vec::new()
+    } else {
+        tree::build(&places, &tripwires, request, home, survey, tier == Tier::Mount)?
+    };
+    let grants = domain::grants(&places, request, home, in_place, host.landlock_abi);
+    Ok(Plan {
+        tier,
+        mode,
+        layers: layers.states,
+        not_enforced,
+        namespaces: layers::namespaces(tier, network),
+        identity: identity(host, person, tier),
+        mounts,
+        landlock: host.landlock_abi > 0 && policy.tier.layers.get(Layer::Confinement).value != Wish::Off,
+        grants,
+        tripwires,
+        cgroup: layers.cgroup.then(|| host.cgroup.clone()).flatten(),
+        network,
+        limits: limits(policy),
+        filters: filter::programs(in_place, policy.procfs_debug.value),
+        timeout: request.timeout.or(policy.run.limits.timeout.as_ref().map(|limit| limit.value)),
+        project: request.project.clone(),
+        scratch: in_place.then(|| request.scratch.clone()),
+    })
+}
+
+fn identity(host: &Host, person: &Person, tier: Tier) -> Identity {
+    if person.switch {
+        return Identity::Switch { uid: person.uid.as_raw(), gid: person.gid.as_raw() };
+    }
+    if tier == Tier::InPlace {
+        return Identity::Same;
+    }
+    // To themselves, not to 0: files, `id` and ssh look as they do outside.
+    Identity::Mapped { uid_map: id_map(host.uid.as_raw()), gid_map: id_map(host.gid.as_raw()) }
+}
+
+/// A line of user_namespaces(7)'s map files.
+fn id_map(id: u32) -> CString {
+    CString::new(format!("{id} {id} 1\n")).unwrap_or_default()
+}
+
+fn limits(policy: &Policy) -> Vec<(u32, u64)> {
+    let limits = &policy.run.limits;
+    let seconds = |limit: &Located<Duration>| limit.value.as_secs();
+    [
+        (libc::RLIMIT_NPROC, limits.processes.as_ref().map(|limit| limit.value)),
+        (libc::RLIMIT_NOFILE, limits.open_files.as_ref().map(|limit| limit.value)),
+        (libc::RLIMIT_CORE, limits.core.as_ref().map(|limit| limit.value)),
+        (libc::RLIMIT_AS, limits.memory.as_ref().map(|limit| limit.value)),
+        (libc::RLIMIT_CPU, limits.cpu.as_ref().map(seconds)),
+    ]
+    .into_iter()
+    .filter_map(|(resource, limit)| Some((resource, limit?)))
+    .collect()
+}
+
+/// The host as it is after it refused, with `failure`, what it had seemed to offer.
+pub fn without_namespaces(host: &Host, failure: &str) -> Host {
+    Host {
+        user_namespace: Support::Missing {
+            evidence: failure.to_owned(),
+            remedy: "`keyblind doctor` says what this host lets a user do".to_owned(),
+        },
+        ..host.clone()
+    }
+}
+
+/// Whether the layer is on in this plan.
+pub fn is_on(plan: &Plan, layer: Layer) -> bool {
+    plan.layers.iter().any(|state| state.layer == layer && matches!(state.state, State::On { .. }))
+}

@@ -1,0 +1,93 @@
+//! Guarded objects that a run must not reach: absent, with an empty object in their place where the host has one.
+
+use std::path::{Path, PathBuf};
+
+use super::NotEnforced;
+use super::places::Place;
+use crate::host::{Kind, Survey};
+use crate::policy::{Access, Action, Policy, Roots, Tier};
+
+/// An empty object where the host has a guarded one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tripwire {
+    /// Id of the guard.
+    pub guard: String,
+    /// Why it is guarded.
+    pub reason: String,
+    /// Where the host has the secret and the run has nothing.
+    pub path: PathBuf,
+    /// Whether the host has a directory there.
+    pub directory: bool,
+    /// How the object is kept out of the run.
+    pub coverage: Coverage,
+}
+
+/// How an object is kept out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Coverage {
+    /// Nothing brings the secret into the tree; the tripwire only records the attempt.
+    Absent,
+    /// The object lies in a tree that the run sees; an empty one is mounted over it.
+    Covered,
+}
+
+/// Decides for every guard of policy whether it holds here, and by what.
+pub(super) fn decide(
+    policy: &Policy,
+    roots: &Roots<'_>,
+    survey: &Survey,
+    places: &[Place],
+    tier: Tier,
+    not_enforced: &mut Vec<NotEnforced>,
+) -> Vec<Tripwire> {
+    let mut tripwires: Vec<Tripwire> = Vec::new();
+    for guard in &policy.guards {
+        if guard.action.value == Action::Allow {
+            continue;
+        }
+        if guard.access != Access::Read {
+            continue;
+        }
+        for pattern in &guard.path {
+            let Some(path) = pattern.value.resolve(roots) else { continue };
+            for found in survey.get(&path) {
+                let outer = places.iter().any(|place| found.path.starts_with(&place.path));
+                if outer && tier == Tier::InPlace {
+                    not_enforced.push(NotEnforced {
+                        what: format!("guard {}", guard.id.value),
+                        why: format!(
+                            "{} lies in a granted tree, and without mounts nothing can be left out of it",
+                            found.path.display()
+                        ),
+                    });
+                    continue;
+                }
+                let directory = match &found.kind {
+                    Kind::Directory => true,
+                    Kind::Link { end, .. } => end.as_ref().is_some_and(|(_, directory)| *directory),
+                    Kind::File | Kind::Other => false,
+                };
+                if inside(&tripwires, &found.path) {
+                    continue;
+                }
+                tripwires.push(Tripwire {
+                    guard: guard.id.value.clone(),
+                    reason: guard.reason.clone(),
+                    path: found.path.clone(),
+                    directory,
+                    coverage: if outer { Coverage::Covered } else { Coverage::Absent },
+                });
+            }
+        }
+    }
+    tripwires.retain({
+        // A guard that came later may hold the directory of one that came earlier.
+        let all = tripwires.clone();
+        move |one| !all.iter().any(|other| other.path != one.path && one.path.starts_with(&other.path))
+    });
+    tripwires
+}
+
+fn inside(tripwires: &[Tripwire], path: &Path) -> bool {
+    tripwires.iter().any(|tripwire| path.starts_with(&tripwire.path))
+}

@@ -1,0 +1,44 @@
+//! What a run leaves on the host, and its removal.
+
+use std::fs;
+use std::path::PathBuf;
+use std::thread;
+use std::time::Duration;
+
+use crate::spawn::Sweeper;
+
+/// Objects of the host that exist for one run. Should this process be killed, the sweeper removes them.
+#[derive(Debug, Default)]
+pub(super) struct Leavings {
+    pub(super) sweeper: Option<Sweeper>,
+    pub(super) cgroup: Option<PathBuf>,
+    pub(super) scratch: Option<PathBuf>,
+}
+
+/// How often the removal of a cgroup is tried. Its processes are dead by now; the kernel may still be taking the last
+/// of them apart.
+const TRIES: u32 = 200;
+
+impl Leavings {
+    /// Removes them. If something resists, the sweeper is left to go on trying when this process ends.
+    pub(super) fn remove(&mut self) {
+        let cgroup = self.cgroup.take().is_none_or(|path| {
+            (0..TRIES).any(|_| {
+                let gone = fs::remove_dir(&path).is_ok() || !path.exists();
+                if !gone {
+                    thread::sleep(Duration::from_millis(1));
+                }
+                gone
+            })
+        });
+        let scratch =
+            self.scratch.take().is_none_or(|path| fs::remove_dir_all(&path).is_ok() || !path.exists());
+        if let Some(sweeper) = self.sweeper.take()
+            && cgroup
+            && scratch
+        {
+            // It can only be gone already.
+            drop(sweeper.dismiss());
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! Why a run was refused, for the person who reads it.
+
+use std::io;
+use std::path::PathBuf;
+
+use keyblind_events::JournalError;
+use keyblind_secrets::LockedError;
+
+use crate::host::PersonError;
+use crate::plan::PlanError;
+use crate::policy::LoadError;
+use crate::spawn::{SpawnError, Step};
+
+/// keyblind refuses, or failed, before the command was executed.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The policy cannot be used.
+    #[error("{0}")]
+    Policy(#[from] LoadError),
+    /// Nobody to run as.
+    #[error("{0}")]
+    Person(#[from] PersonError),
+    /// The plan refuses.
+    #[error("{0}")]
+    Plan(#[from] PlanError),
+    /// Events cannot be recorded.
+    #[error("{0}")]
+    Journal(#[from] JournalError),
+    /// Secret values cannot be held safely.
+    #[error("{0}")]
+    Locked(#[from] LockedError),
+    /// The command did not start.
+    #[error("{0}")]
+    Spawn(SpawnError),
+    /// The command is not there, or cannot be executed.
+    #[error("{command}: {why}")]
+    Command {
+        /// As typed, escaped.
+        command: String,
+        /// What is the matter, and what to do.
+        why: String,
+        /// 126 or 127, as shells say it.
+        status: u8,
+    },
+    /// An option does not make sense here.
+    #[error("{option}: {why}")]
+    Option {
+        /// The option.
+        option: String,
+        /// What is the matter, and what to do.
+        why: String,
+    },
+    /// The working directory.
+    #[error("cannot use the working directory{}: {}; name one with --cwd", shown(.path), .source)]
+    Directory {
+        /// The directory, if it has a name.
+        path: Option<PathBuf>,
+        /// The system's answer.
+        source: io::Error,
+    },
+    /// The home directory is not where its name says.
+    #[error("HOME {} is reached through a symbolic link (really {}); set HOME to the real path", .home.display(), .real.display())]
+    HomeIsLink {
+        /// As given.
+        home: PathBuf,
+        /// As it is.
+        real: PathBuf,
+    },
+    /// Something the supervisor needs from the system.
+    #[error("cannot {what}: {source}")]
+    System {
+        /// What was attempted.
+        what: String,
+        /// The system's answer.
+        source: io::Error,
+    },
+}
+
+fn shown(path: &Option<PathBuf>) -> String {
+    path.as_ref().map_or_else(String::new, |path| format!(" {}", path.display()))
+}
+
+impl RunError {
+    /// keyblind's exit status for it.
+    pub fn status(&self) -> u8 {
+        match self {
+            Self::Command { status, .. } => *status,
+            _ => super::REFUSED,
+        }
+    }
+
+    /// For `map_err` on a call of the system's.
+    pub(super) fn system(what: &str) -> impl FnOnce(io::Error) -> Self + '_ {
+        move |source| Self::System { what: what.to_owned(), source }
+    }
+
+    /// A failed start; that of a command which is not there reads like a shell's.
+    pub(super) fn spawn(error: SpawnError, command: &str) -> Self {
+        if let SpawnError::Child { step, source } = &error
+            && step.step == Step::Execute
+        {
+            let errno = source.raw_os_error().unwrap_or(0);
+            let (status, why) = match errno {
+                libc::ENOENT => (127, "command not found in the run's PATH and tree".to_owned()),
+                libc::EACCES => (126, "not executable, or not readable for the run's user".to_owned()),
+                libc::ENOEXEC => (126, "not an executable and not a script".to_owned()),
+                libc::E2BIG => (126, "arguments and variables are too long together".to_owned()),
+                _ => (126, format!("cannot be executed: {source}")),
+            };
+            return Self::Command { command: command.to_owned(), why, status };
+        }
+        Self::Spawn(error)
+    }
+}

@@ -1,0 +1,227 @@
+//! What happened → events.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::time::Duration;
+
+use keyblind_events::{
+    Access, Context, End as EventEnd, Errno, Kind, Labels, LayerState, Lost, Object, Operation, Outcome,
+    Place, Process, Recorder, Redacted, RunEnded, RunId, RunStarted, Secret, SessionId, Sink, Status, Tally,
+    User, Verdict,
+};
+use keyblind_events::{Journal, JournalError, Tier as EventTier};
+use keyblind_redact::{Encoding, HitKind};
+use nix::sys::utsname::uname;
+use nix::unistd::geteuid;
+
+use super::caller::Caller;
+use super::materials::Materials;
+use super::{EventsTo, Options, RunError};
+use crate::guard::Attempt;
+use crate::host::{file_id, lineage};
+use crate::plan::{Plan, State};
+use crate::policy::{Mode, Tier};
+use crate::stream::Redaction;
+
+/// The record of one run. A record that cannot be written changes no verdict: it is counted, and the journal makes up
+/// for it when it can.
+#[derive(Debug)]
+pub(super) struct Record {
+    journal: Journal,
+    recorder: Recorder,
+    tally: Tally,
+    failed: Option<String>,
+}
+
+impl Record {
+    /// Opens the journal; without one no run starts.
+    pub(super) fn open(options: &Options, caller: &Caller) -> Result<Self, RunError> {
+        let place = Place::standard(geteuid().as_raw(), |name| caller.variable(name).map(OsStr::to_owned))?;
+        // Before anything else is opened: the number is the caller's, and must not be one of ours by now.
+        let also = match &options.events {
+            Some(EventsTo::File(path)) => Some(Sink::file(path)?),
+            Some(EventsTo::Descriptor(number)) => Some(Sink::fd(*number)?),
+            None => None,
+        };
+        let mut journal = Journal::open(&place)?;
+        also.into_iter().for_each(|sink| journal.also(sink));
+        let mut context = Context::new(RunId::new(), options.session.clone().unwrap_or_else(SessionId::new));
+        let mut labels = Labels::default();
+        for label in &options.labels {
+            labels
+                .insert(label.clone())
+                .map_err(|error| RunError::Option { option: "--label".into(), why: error.to_string() })?;
+        }
+        context.labels = labels;
+        context.call_id.clone_from(&options.call_id);
+        context.boot_id =
+            fs::read_to_string("/proc/sys/kernel/random/boot_id").ok().map(|id| id.trim().to_owned());
+        Ok(Self { journal, recorder: Recorder::new(context), tally: Tally::default(), failed: None })
+    }
+
+    /// The run's id.
+    pub(super) fn run(&self) -> &RunId {
+        &self.recorder.context().run
+    }
+
+    /// The first event of a run. It must be on record before anything of the command runs.
+    pub(super) fn started(&mut self, materials: &Materials) -> Result<(), JournalError> {
+        let plan = &materials.plan;
+        self.recorder.amend(|context| {
+            context.tier = Some(event_tier(plan.tier));
+            context.mode = Some(event_mode(plan.mode));
+            context.policy_generation = Some(materials.policy.generation.clone());
+        });
+        let started = RunStarted {
+            command: materials.shown_command.clone(),
+            cwd: plan.project.clone(),
+            user: User {
+                uid: materials.person.uid.as_raw(),
+                gid: materials.person.gid.as_raw(),
+                name: materials.person.name.clone(),
+            },
+            layers: layers(plan),
+            policy: materials.policy.event_source(),
+            policy_sha256: Some(keyblind_events::Sha256(materials.policy.sha256)),
+            environment: Some(materials.environment.clone()),
+            not_enforced: plan.not_enforced.iter().map(ToString::to_string).collect(),
+            absent: materials.absent(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            kernel: uname().ok().map(|name| name.release().to_string_lossy().into_owned()),
+        };
+        let event = self.recorder.event(Kind::RunStarted(Box::new(started)));
+        self.journal.append(&event)
+    }
+
+    /// An attempt on a tripwire.
+    pub(super) fn attempt(&mut self, attempt: &Attempt, reaper: u32) {
+        let outcome = if attempt.denied { Outcome::Denied } else { Outcome::Flagged };
+        let counted = if attempt.denied { &mut self.tally.denied } else { &mut self.tally.flagged };
+        *counted = counted.saturating_add(1);
+        let mut event = self.recorder.event(Kind::Access(Access { operation: Operation::Read, outcome }));
+        let (process, ancestors) = lineage(attempt.pid, reaper);
+        let (guard, reason) = attempt.guard.clone().unzip();
+        let envelope = &mut event.envelope;
+        envelope.process = Some(process);
+        envelope.lineage = ancestors;
+        envelope.layer = Some("fanotify".to_owned());
+        envelope.hook = Some("FAN_OPEN_PERM".to_owned());
+        envelope.errno = attempt.denied.then_some(Errno::EPERM);
+        envelope.object = Some(Object {
+            guard,
+            reason,
+            path: Some(attempt.path.clone()),
+            file: attempt.file.map(|(device, inode)| file_id(device, inode)),
+            ..Object::default()
+        });
+        debug_assert!(event.kind.verdict().is_some_and(|verdict| verdict != Verdict::Allow));
+        self.write(&event);
+    }
+
+    /// A redaction.
+    pub(super) fn redacted(&mut self, redaction: &Redaction) {
+        let hit = &redaction.hit;
+        let name = hit.name.to_string();
+        let redacted = Redacted {
+            secret: match hit.kind {
+                HitKind::Needle => Secret::Needle(name),
+                HitKind::Shape => Secret::Rule(name),
+            },
+            fingerprint: None,
+            encoding: (hit.encoding != Encoding::Raw).then(|| hit.encoding.name().to_owned()),
+            stream: redaction.stream,
+            offset: hit.offset,
+            len: hit.len,
+        };
+        let event = self.recorder.event(Kind::Redacted(redacted));
+        self.write(&event);
+    }
+
+    /// Redactions of which only the number is known.
+    pub(super) fn lost_redactions(&mut self, count: u64) {
+        if count > 0 {
+            self.tally.lost = self.tally.lost.saturating_add(count);
+            let counts = [("redacted".to_owned(), count)].into();
+            let event = self.recorder.event(Kind::Lost(Lost { lane: "redaction".to_owned(), counts }));
+            self.write(&event);
+        }
+    }
+
+    /// What is counted while the run lasts.
+    pub(super) fn tally(&mut self) -> &mut Tally {
+        &mut self.tally
+    }
+
+    /// The last event of a run.
+    pub(super) fn ended(&mut self, end: EventEnd, duration: Duration) -> RunEnded {
+        self.ended_with(end, duration, Vec::new())
+    }
+
+    /// The last event of a run that left processes behind.
+    pub(super) fn ended_with(&mut self, end: EventEnd, duration: Duration, killed: Vec<Process>) -> RunEnded {
+        let ended = RunEnded { end, duration, tally: self.tally, killed };
+        let event = self.recorder.event(Kind::RunEnded(Box::new(ended.clone())));
+        self.write(&event);
+        if let Err(error) = self.journal.flush() {
+            self.failed.get_or_insert_with(|| error.to_string());
+        }
+        ended
+    }
+
+    /// What the caller has to know about the record itself: that events are missing from it, and why.
+    pub(super) fn shortcoming(&self) -> Option<String> {
+        let unreported = self.journal.unreported();
+        match (&self.failed, unreported) {
+            (None, 0) => None,
+            (Some(why), 0) => Some(format!("{why}; the log names what is missing")),
+            (why, lost) => Some(format!(
+                "{lost} events of this run are not on record: {}",
+                why.as_deref().unwrap_or("the log cannot be written")
+            )),
+        }
+    }
+
+    fn write(&mut self, event: &keyblind_events::Event) {
+        if let Err(error) = self.journal.append(event) {
+            self.failed.get_or_insert_with(|| error.to_string());
+        }
+    }
+}
+
+/// wait(2)'s status in the event's words.
+pub(super) fn status(wait: i32) -> Status {
+    if libc::WIFSIGNALED(wait) {
+        Status::Signaled(libc::WTERMSIG(wait))
+    } else {
+        Status::Exited(u8::try_from(libc::WEXITSTATUS(wait)).unwrap_or(u8::MAX))
+    }
+}
+
+fn layers(plan: &Plan) -> Vec<LayerState> {
+    plan.layers
+        .iter()
+        .map(|layer| {
+            let (on, why) = match &layer.state {
+                State::On { detail } => (true, detail.clone()),
+                State::Off { why } => (false, why.clone()),
+            };
+            LayerState { layer: layer.layer.name().to_owned(), on, why: Some(why) }
+        })
+        .collect()
+}
+
+fn event_tier(tier: Tier) -> EventTier {
+    match tier {
+        Tier::Kernel => EventTier::Kernel,
+        Tier::Mount => EventTier::Mount,
+        Tier::User => EventTier::User,
+        Tier::InPlace => EventTier::InPlace,
+    }
+}
+
+fn event_mode(mode: Mode) -> keyblind_events::Mode {
+    match mode {
+        Mode::Audit => keyblind_events::Mode::Audit,
+        Mode::Enforce => keyblind_events::Mode::Enforce,
+    }
+}
