@@ -207,7 +207,8 @@ fn render(tables: &Tables) -> Result<String, Box<dyn Error>> {
     writeln!(out, "pub(crate) static HIDDEN: [u16; {}] = {hidden:?};", hidden.len())?;
     let longest = tables.words.iter().filter(|(_, w)| w.hidden).map(|((text, _), _)| text.len()).max();
     writeln!(out, "pub(crate) const LONGEST_HIDDEN: usize = {};", longest.unwrap_or(1))?;
-    let words: Vec<&[u8]> = tables.words.keys().map(|(text, _)| text.as_slice()).collect();
+    let words: Vec<(&[u8], bool)> =
+        tables.words.keys().map(|(text, fold)| (text.as_slice(), *fold)).collect();
     windows::render(&words, &mut out)?;
     Ok(out)
 }

@@ -3,17 +3,32 @@
 //! The scan looks at every second position, so a word needs one window at an even and one at an odd
 //! distance from its first byte. Of those it has, the one that is rarest in ordinary text is taken.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
 use std::fmt::Write as _;
 
-pub(crate) fn render(words: &[&[u8]], out: &mut String) -> Result<(), Box<dyn Error>> {
-    let mut lists: BTreeMap<usize, Vec<(usize, usize)>> = BTreeMap::new();
-    for (number, text) in words.iter().enumerate() {
+/// Ordinary output of programs, to tell which windows are rare.
+const COMMON: &[u8] = include_bytes!("common.txt");
+
+pub(crate) fn render(words: &[(&[u8], bool)], out: &mut String) -> Result<(), Box<dyn Error>> {
+    let mut common = vec![0u32; 1 << 15];
+    COMMON.windows(3).for_each(|bytes| common[window(bytes)] += 1);
+    let weight = |bytes: &[u8]| common[window(bytes)] * 100 + weight(bytes);
+    let mut lists: BTreeMap<usize, Vec<(usize, isize)>> = BTreeMap::new();
+    for (number, (text, _)) in words.iter().enumerate() {
         for parity in 0..2 {
             let places = (parity..text.len().saturating_sub(2)).step_by(2);
             if let Some(at) = places.min_by_key(|&at| weight(&text[at..at + 3])) {
-                lists.entry(window(&text[at..at + 3])).or_default().push((number, at));
+                lists.entry(window(&text[at..at + 3])).or_default().push((number, at.cast_signed()));
+                continue;
+            }
+            if *text == b"://" {
+                // What stands before it is a scheme's last letter or digit.
+                let schemes =
+                    b"abcdefghijklmnopqrstuvwxyz0123456789".map(|before| window(&[before, text[0], text[1]]));
+                for window in BTreeSet::from(schemes) {
+                    lists.entry(window).or_default().push((number, -1));
+                }
                 continue;
             }
             // A word of three bytes seen from its second byte: any byte may follow.
@@ -23,13 +38,18 @@ pub(crate) fn render(words: &[&[u8]], out: &mut String) -> Result<(), Box<dyn Er
         }
     }
     // Entry 0 is never used, so that 0 in the map can mean "nothing".
-    let (mut map, mut entries) =
-        (vec![0usize; 1 << 15], vec!["WordEntry { word: 0, at: 0, last: true }".to_owned()]);
+    let (mut map, mut entries) = (
+        vec![0usize; 1 << 15],
+        vec!["WordEntry { word: 0, at: 0, last: true, mask: 0, bytes: 0 }".to_owned()],
+    );
     for (window, list) in lists {
         map[window] = entries.len();
         for (n, (word, at)) in list.iter().enumerate() {
             let last = n + 1 == list.len();
-            entries.push(format!("WordEntry {{ word: {word}, at: {at}, last: {last} }}"));
+            let (mask, bytes) = key(words[*word].0, words[*word].1, *at);
+            entries.push(format!(
+                "WordEntry {{ word: {word}, at: {at}, last: {last}, mask: {mask:#x}, bytes: {bytes:#x} }}"
+            ));
         }
     }
     let mut set: Vec<u8> = map.iter().map(|&list| u8::from(list != 0)).collect();
@@ -43,6 +63,20 @@ pub(crate) fn render(words: &[&[u8]], out: &mut String) -> Result<(), Box<dyn Er
         entries.join(", ")
     )?;
     Ok(())
+}
+
+/// The word's four bytes from `at` on, little endian, and a mask of the bits that must be so.
+fn key(text: &[u8], fold: bool, at: isize) -> (u32, u32) {
+    let (mut mask, mut bytes) = ([0u8; 4], [0u8; 4]);
+    for n in 0..4usize {
+        let Some(&byte) = at.checked_add_unsigned(n).and_then(|at| text.get(usize::try_from(at).ok()?))
+        else {
+            continue;
+        };
+        mask[n] = if fold && byte.is_ascii_alphabetic() { 0xdf } else { 0xff };
+        bytes[n] = byte & mask[n];
+    }
+    (u32::from_le_bytes(mask), u32::from_le_bytes(bytes))
 }
 
 /// The scan's 15-bit number of a window: five bits of each byte.

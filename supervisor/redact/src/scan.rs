@@ -87,21 +87,22 @@ fn pass<const LONG: bool, const SHORT: bool, const RULES: bool>(
             let word = u64::from_le_bytes(*block);
             let mut hit = 0;
             if LONG {
-                hit |= test(long, Windows::<LONG_BITS>::bit(word));
+                hit |= test(long, Windows::<LONG_BITS>::bit(word)) << 4;
             }
             if SHORT {
-                hit |= test(short, Windows::<SHORT_BITS>::bit(word & 0xffff_ffff));
-                hit |= test(short, Windows::<SHORT_BITS>::bit(word >> 32));
+                hit |= test(short, Windows::<SHORT_BITS>::bit(word & 0xffff_ffff)) << 5;
+                hit |= test(short, Windows::<SHORT_BITS>::bit(word >> 32)) << 6;
             }
             if RULES {
-                let [a, b, c, d] = lanes(word, u64::from_le_bytes(*next));
-                hit |= usize::from(WORD_SET[a] | WORD_SET[b] | WORD_SET[c] | WORD_SET[d]);
+                let [a, b, c, d] =
+                    lanes(word, u64::from_le_bytes(*next)).map(|lane| usize::from(WORD_SET[lane]));
+                hit |= a | b << 1 | c << 2 | d << 3;
             }
-            noted[count % TILE] = at;
-            count += hit;
+            noted[count % TILE] = at << 8 | hit;
+            count += usize::from(hit != 0);
         }
-        for &at in &noted[..count] {
-            look_closer(padded, len, at, literals, RULES, found);
+        for &note in &noted[..count] {
+            look_closer(padded, len, note >> 8, note & 0xff, literals, found);
         }
         from = until;
     }
@@ -110,25 +111,36 @@ fn pass<const LONG: bool, const SHORT: bool, const RULES: bool>(
 /// Eight-byte blocks per round of filtering and comparing.
 const TILE: usize = 512;
 
-/// Compares what the filter let through at the eight bytes from `at` on.
-#[inline(never)]
+/// Compares what the filter let through at the eight bytes from `at` on: bit n of `hit` for a rule's word
+/// at byte 2n, then long literals, then short ones in either half.
+#[inline]
 fn look_closer(
     padded: &[u8],
     len: usize,
     at: usize,
+    hit: usize,
     literals: &Literals,
-    rules: bool,
     found: &mut Vec<Found>,
 ) {
     let Some(block) = padded.get(at..at + 16).and_then(|b| <&[u8; 16]>::try_from(b).ok()) else { return };
-    let (text, word) = (&padded[..len], word_at(block, 0));
-    literal(&literals.long, word, at, literals, text, found);
-    literal(&literals.short, word & 0xffff_ffff, at, literals, text, found);
-    literal(&literals.short, word >> 32, at + 4, literals, text, found);
-    if rules {
-        let windows = (at..).step_by(2).zip(lanes(word, word_at(block, 2)));
-        for (at, window) in windows.filter(|&(_, window)| WORD_SET[window] != 0) {
-            rule_word(WORD_MAP[window], at, text, found);
+    let text = &padded[..len];
+    let mut lanes_hit = hit & 15;
+    while lanes_hit != 0 {
+        let byte = 2 * lanes_hit.trailing_zeros() as usize;
+        lanes_hit &= lanes_hit - 1;
+        let four = u32::from_le_bytes([block[byte], block[byte + 1], block[byte + 2], block[byte + 3]]);
+        rule_word(four, at + byte, text, found);
+    }
+    if hit > 15 {
+        let word = word_at(block, 0);
+        if hit & 16 != 0 {
+            literal(&literals.long, word, at, literals, text, found);
+        }
+        if hit & 32 != 0 {
+            literal(&literals.short, word & 0xffff_ffff, at, literals, text, found);
+        }
+        if hit & 64 != 0 {
+            literal(&literals.short, word >> 32, at + 4, literals, text, found);
         }
     }
 }
@@ -141,9 +153,6 @@ fn literal<const BITS: u32>(
     text: &[u8],
     found: &mut Vec<Found>,
 ) {
-    if windows.is_empty() || test(windows.bitmap(), Windows::<BITS>::bit(window)) == 0 {
-        return;
-    }
     windows.each(window, |number, phase| {
         if let Some(at) = literals.stands(number, phase, text, at) {
             found.push(Found::Literal { number, at });
@@ -151,10 +160,15 @@ fn literal<const BITS: u32>(
     });
 }
 
-fn rule_word(list: u16, at: usize, text: &[u8], found: &mut Vec<Found>) {
+#[inline]
+fn rule_word(four: u32, at: usize, text: &[u8], found: &mut Vec<Found>) {
+    let [a, b, c, _] = four.to_le_bytes().map(|byte| usize::from(byte & 31));
     // A list begins at its number and ends with the entry that says so.
-    for entry in WORD_LISTS.iter().skip(usize::from(list)) {
-        if let Some(start) = at.checked_sub(usize::from(entry.at)) {
+    let list = WORD_MAP[a | b << 5 | c << 10];
+    for entry in &WORD_LISTS[usize::from(list)..] {
+        if four & entry.mask == entry.bytes
+            && let Some(start) = at.checked_add_signed(-isize::from(entry.at))
+        {
             let word = &WORDS[usize::from(entry.word)];
             let stands = text
                 .get(start..start + word.text.len())

@@ -72,6 +72,9 @@ enum Join {
 
 /// `text[at..end]` is the telling word.
 pub(crate) fn judge(strong: bool, text: &[u8], at: usize, end: usize, eof: bool) -> Verdict {
+    if is_prose(text, end) {
+        return Verdict::No;
+    }
     let mut cursor = Cursor { text, pos: end, eof, value: None };
     match before_value(&mut cursor, at, end) {
         Err(More) => Verdict::Pending { from: cursor.value.unwrap_or(text.len()) },
@@ -80,6 +83,27 @@ pub(crate) fn judge(strong: bool, text: &[u8], at: usize, end: usize, eof: bool)
         Ok(Some((join, rest))) => value(strong, text, cursor.pos, join, rest, eof),
     }
 }
+
+/// Answers "no" early where most words stand: `passed`, `token refresh failed`. It needs the bytes it
+/// looks at; where they have not come yet the slow way decides, and decides the same.
+fn is_prose(text: &[u8], end: usize) -> bool {
+    let Some(after) = text.get(end..end + 24) else { return false };
+    let lower = |bytes: &[u8]| bytes.iter().take_while(|b| b.is_ascii_lowercase()).count();
+    match after[0] {
+        b' ' => {
+            // One short word and then another: no sign, no value.
+            let word = lower(&after[1..]);
+            (1..8).contains(&word) && after[1 + word] == b' ' && after[2 + word].is_ascii_alphabetic()
+        }
+        b'a'..=b'z' if text[end - 1].is_ascii_lowercase() => {
+            !CONTINUES.iter().any(|word| after.starts_with(word.as_bytes()))
+        }
+        _ => false,
+    }
+}
+
+/// Words that go on a name without making it another one: `secretkey`.
+const CONTINUES: &[&str] = &["key", "token", "access", "value", "secret", "code"];
 
 /// Passes everything between the word and the value.
 fn before_value(cursor: &mut Cursor<'_>, at: usize, end: usize) -> Result<Option<(Join, Rest)>, More> {
@@ -108,6 +132,8 @@ fn before_value(cursor: &mut Cursor<'_>, at: usize, end: usize) -> Result<Option
     let blanks = cursor.pass(16, blank)?;
     let Some(byte) = cursor.peek()? else { return Ok(None) };
     let mut join = Join::Sign;
+    // A sign of two characters may turn out to be the value's first.
+    cursor.value = (blanks > 0 && !closed && matches!(byte, b'?' | b'+' | b'|' | b'-')).then_some(cursor.pos);
     match byte {
         b'=' => {
             let upper = text[end - 1].is_ascii_uppercase();

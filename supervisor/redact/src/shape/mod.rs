@@ -46,12 +46,15 @@ pub(crate) struct Word {
     pub(crate) shapes: &'static [u16],
 }
 
-/// A word that may stand `at` bytes before a window; entries with the same window form a list.
+/// A word that may begin `at` bytes before a window, or behind its first byte for -1; entries with the same window form a list.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct WordEntry {
     pub(crate) word: u16,
-    pub(crate) at: u8,
+    pub(crate) at: i8,
     pub(crate) last: bool,
+    /// The word's four bytes from the window on, and which of their bits count.
+    pub(crate) mask: u32,
+    pub(crate) bytes: u32,
 }
 
 #[derive(Debug)]
@@ -186,13 +189,19 @@ pub(crate) fn unfinished(text: &[u8], from: usize) -> Option<usize> {
     let first = text.len().saturating_sub(table::LONGEST_HIDDEN - 1);
     let held = |p: usize| {
         let rest = &text[p..];
+        // Cheap first: most bytes stand inside a word of the text. Words that show their beginning are
+        // PEM's, which ask nothing of what stands before.
+        let free = left_is_free(text, p);
+        if !free && rest[0] != b'-' {
+            return None;
+        }
         let words = table::HIDDEN.iter().map(|&w| &table::WORDS[usize::from(w)]);
         let after = table::HIDDEN.partition_point(|&w| table::WORDS[usize::from(w)].text < rest);
         words
             .skip(after)
             .take_while(|word| word.text.starts_with(rest))
             .filter(|word| word.text.len() > rest.len() && rest.len() > usize::from(word.shown))
-            .filter(|word| word.shown > 0 || left_is_free(text, p))
+            .filter(|word| word.shown > 0 || free)
             .map(|word| p + usize::from(word.shown))
             .min()
     };
