@@ -8,12 +8,12 @@ use std::{env, fs};
 
 #[path = "src/shape/class.rs"]
 mod class;
-#[path = "build/pattern.rs"]
+#[path = "src/shape/pattern.rs"]
 mod pattern;
 #[path = "build/windows.rs"]
 mod windows;
 
-use pattern::Pattern;
+use pattern::{Elem, Pattern};
 
 #[derive(serde::Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -163,7 +163,7 @@ fn token(rule: &Rule, number: usize, pattern: &Pattern, tables: &mut Tables) -> 
     );
     let body = format!(
         "Body::Token {{ elems: &{}, secret: {}, left: Left::{:?}, fold: {}, gate: {gate} }}",
-        pattern.render(),
+        elems(pattern)?,
         pattern.secret,
         rule.left,
         rule.fold
@@ -173,6 +173,20 @@ fn token(rule: &Rule, number: usize, pattern: &Pattern, tables: &mut Tables) -> 
     entry.shapes.push(shape);
     entry.hidden |= hidden;
     Ok(())
+}
+
+fn elems(pattern: &Pattern) -> Result<String, Box<dyn Error>> {
+    let mut out = String::from("[");
+    for elem in &pattern.elems {
+        match elem {
+            Elem::Lit(text) => write!(out, "Elem::Lit(Cow::Borrowed(&{:?})), ", text.as_ref())?,
+            Elem::Run { class, min, max } => {
+                write!(out, "Elem::Run {{ class: {class}, min: {min}, max: {max} }}, ")?
+            }
+        }
+    }
+    out.push(']');
+    Ok(out)
 }
 
 fn shape(tables: &mut Tables, rule: usize, body: &str) -> Result<usize, Box<dyn Error>> {

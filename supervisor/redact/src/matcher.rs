@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use crate::encode::{Encodings, expand};
 use crate::literal::Literals;
+use crate::shape::pattern::Pattern;
 use crate::shape::table::RULES;
+use crate::shape::{Custom, OperatorRule, RuleError};
 use crate::stream::Redactor;
 use crate::vet::{self, SkipReason, Skipped};
 
@@ -38,6 +40,7 @@ pub struct Builder {
     encodings: Encodings,
     shapes: Shapes,
     mark: Mark,
+    rules: Vec<(Arc<str>, Pattern)>,
 }
 
 impl fmt::Debug for Builder {
@@ -88,6 +91,33 @@ impl Builder {
         self
     }
 
+    /// Adds a rule of the operator's own.
+    ///
+    /// # Errors
+    /// The pattern cannot be used, the id is taken, or an example speaks against the rule.
+    pub fn rule(mut self, rule: &OperatorRule) -> Result<Self, RuleError> {
+        let id = &rule.id;
+        let pattern = Custom::parse(rule)?;
+        if RULES.iter().any(|r| r.id == id) || self.rules.iter().any(|(taken, _)| **taken == **id) {
+            return Err(RuleError::Id { id: id.clone() });
+        }
+        let mut alone = Builder::default().shapes(Shapes::None);
+        alone.rules.push((id.as_str().into(), pattern.clone()));
+        let alone = alone.build();
+        let finds = |text: &String| {
+            let (mut redactor, mut out) = (alone.redactor(), Vec::new());
+            redactor.push(text.as_bytes(), &mut out).len() + redactor.finish(&mut out).len() > 0
+        };
+        if let Some(at) = rule.examples.iter().position(|text| !finds(text)) {
+            return Err(RuleError::Example { id: id.clone(), number: at + 1 });
+        }
+        if let Some(at) = rule.counter_examples.iter().position(finds) {
+            return Err(RuleError::CounterExample { id: id.clone(), number: at + 1 });
+        }
+        self.rules.push((id.as_str().into(), pattern));
+        Ok(self)
+    }
+
     /// Sets the mark. Default: with the name.
     #[must_use]
     pub fn mark(mut self, mark: Mark) -> Self {
@@ -110,7 +140,9 @@ impl Builder {
             }
         }
         literals.index();
-        let rules = RULES.iter().map(|rule| Arc::from(rule.id)).collect();
+        let (names, patterns): (Vec<Arc<str>>, Vec<Pattern>) =
+            std::mem::take(&mut self.rules).into_iter().unzip();
+        let rules = RULES.iter().map(|rule| Arc::from(rule.id)).chain(names).collect();
         Matcher {
             literals: Arc::new(literals),
             fixed: Arc::new(Fixed {
@@ -119,6 +151,7 @@ impl Builder {
                 shapes: self.shapes,
                 mark: self.mark,
                 rules,
+                custom: Custom::new(patterns),
             }),
         }
     }
@@ -146,7 +179,9 @@ pub(crate) struct Fixed {
     encodings: Encodings,
     pub(crate) shapes: Shapes,
     mark: Mark,
+    /// Names of the built-in rules, then of the operator's.
     pub(crate) rules: Vec<Arc<str>>,
+    pub(crate) custom: Custom,
 }
 
 /// A compiled set of needles and rules. Cloning shares it.

@@ -173,47 +173,54 @@ impl Redactor {
         self.found.clear();
         scan(&self.buf, len, literals, shapes, &mut self.found);
         self.buf.truncate(len);
-        let mut hold = len;
         self.spans.clear();
+        let mut spans = std::mem::take(&mut self.spans);
+        let (from, mut hold) = (self.hold, len);
+        let mut take = |rule: usize, verdict: Verdict| match verdict {
+            Verdict::Span { start, end, open } if start >= from => {
+                let id = u32::try_from(rule).unwrap_or(u32::MAX);
+                spans.push(Span { start, end, kind: HitKind::Shape, id, open });
+            }
+            Verdict::Pending { from: start } if start >= from => hold = hold.min(start),
+            _ => {}
+        };
+        let custom = &self.matcher.fixed.custom;
+        custom.each(&self.buf, eof, |number, verdict| take(shape::rules().len() + number, verdict));
         for find in &self.found {
-            match *find {
-                Found::Literal { number, at } => {
-                    let end = at + literals.bytes_of(literals.get(number)).len();
-                    // Only a needle added late can begin in what is decided and end behind it.
-                    let start = if self.added && end > self.done { at.max(self.hold) } else { at };
-                    if start >= self.hold {
-                        self.spans.push(Span { start, end, kind: HitKind::Needle, id: number, open: None });
-                    }
-                }
-                Found::Word { word, at } => {
-                    let word = &WORDS[usize::from(word)];
-                    for &number in word.shapes {
-                        let shape = &SHAPES[usize::from(number)];
-                        match shape::judge(shape, word, &self.buf, at, eof) {
-                            Verdict::Span { start, end, open } if start >= self.hold => {
-                                let id = u32::from(shape.rule);
-                                self.spans.push(Span { start, end, kind: HitKind::Shape, id, open });
-                            }
-                            Verdict::Pending { from } if from >= self.hold => hold = hold.min(from),
-                            _ => {}
-                        }
-                    }
+            if let Found::Word { word, at } = *find {
+                let word = &WORDS[usize::from(word)];
+                for &number in word.shapes {
+                    let shape = &SHAPES[usize::from(number)];
+                    take(usize::from(shape.rule), shape::judge(shape, word, &self.buf, at, eof));
                 }
             }
         }
-        if eof {
-            if let Some((start, number)) = literals.unfinished(&self.buf, self.hold, HALF_SEEN) {
-                self.spans.push(Span { start, end: len, kind: HitKind::Needle, id: number, open: None });
+        let needle = |start, end, id| Span { start, end, kind: HitKind::Needle, id, open: None };
+        for find in &self.found {
+            if let Found::Literal { number, at } = *find {
+                let end = at + literals.bytes_of(literals.get(number)).len();
+                // Only a needle added late can begin in what is decided and end behind it.
+                let start = if self.added && end > self.done { at.max(from) } else { at };
+                if start >= from {
+                    spans.push(needle(start, end, number));
+                }
             }
-            return len;
         }
-        if let Some((start, _)) = literals.unfinished(&self.buf[..], self.hold, 1) {
-            hold = hold.min(start);
+        let half = if eof { HALF_SEEN } else { 1 };
+        if let Some((start, number)) = literals.unfinished(&self.buf, from, half) {
+            if eof {
+                spans.push(needle(start, len, number));
+            } else {
+                hold = hold.min(start);
+            }
         }
-        if shapes && let Some(start) = shape::unfinished(&self.buf, self.hold) {
-            hold = hold.min(start);
+        if !eof {
+            let built_in = shapes.then(|| shape::unfinished(&self.buf, from)).flatten();
+            hold =
+                [built_in, custom.unfinished(&self.buf, from)].into_iter().flatten().fold(hold, usize::min);
         }
-        hold.max(self.hold)
+        self.spans = spans;
+        if eof { len } else { hold.max(from) }
     }
 
     /// Writes everything before `hold`, with a mark in place of each group of overlapping spans.

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use crate::encode::expand;
 use crate::shape::table::{SHAPES, WORDS};
 use crate::shape::{self, Verdict};
-use crate::{Encodings, Hit, Mark, Matcher, Shapes};
+use crate::{Encodings, Hit, Mark, Matcher, OperatorRule, Shapes};
 
 const NEEDLES: &[(&str, &[u8])] = &[
     ("KEY_LINE", b"-----BEGIN KEY-----"),
@@ -358,4 +358,35 @@ fn debug_output_has_no_value() {
     fn is_send<T: Send>(_: &T) {}
     is_send(&matcher);
     is_send(&redactor);
+}
+
+fn rule(pattern: &str) -> OperatorRule {
+    OperatorRule { id: "acme-key".to_owned(), pattern: pattern.to_owned(), ..OperatorRule::default() }
+}
+
+#[test]
+fn an_operators_rule_in_every_cut() {
+    let matcher = Matcher::builder().shapes(Shapes::None).rule(&rule("acme_<alnum 8..>")).unwrap().build();
+    let input = b"x acme_0123456789abc, acme_short xacme_0123456789 ac";
+    for at in 0..input.len() {
+        let (out, hits) = cut(&matcher, input, &[at]);
+        assert_eq!(out.escape_ascii().to_string(), "x [REDACTED:acme-key], acme_short xacme_0123456789 ac");
+        assert_eq!((hits.len(), hits[0].offset, hits[0].len), (1, 2, 18));
+    }
+}
+
+#[test]
+fn rules_that_are_refused() {
+    let check = |rule: &OperatorRule, expect: &str| {
+        let refused = Matcher::builder().rule(rule).map(|_| ()).unwrap_err();
+        assert!(refused.to_string().contains(expect), "{refused}");
+    };
+    check(&rule("a<alnum 8>"), "at least 3 bytes");
+    check(&rule("acme<letters 8>"), "unknown class");
+    check(&rule("acme<alnum 8"), "without");
+    check(&OperatorRule { id: "jwt".to_owned(), ..rule("acme<alnum 8>") }, "must be new");
+    check(&OperatorRule { id: "a b".to_owned(), ..rule("acme<alnum 8>") }, "letters, digits");
+    check(&OperatorRule { examples: vec!["acme".to_owned()], ..rule("acme<alnum 8>") }, "example 1");
+    let counter_examples = vec!["none".to_owned(), "acme01234567".to_owned()];
+    check(&OperatorRule { counter_examples, ..rule("acme<alnum 8>") }, "counter-example 2");
 }

@@ -8,7 +8,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use keyblind_redact::{Hit, Hits, Mark, Matcher, Redactor, Shapes};
+use keyblind_redact::{Hit, Hits, Mark, Matcher, OperatorRule, Redactor, Shapes};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, fcntl};
 
@@ -25,9 +25,9 @@ pub(crate) struct Args {
     /// Redact the value of this variable, in all encodings
     #[arg(long, value_name = "NAME")]
     redact_env: Vec<String>,
-    /// `none`: known values only, no built-in rules
-    #[arg(long, value_name = "none")]
-    rules: Option<String>,
+    /// A file with rules of your own beside the built-in ones, or `none` for known values only
+    #[arg(long, value_name = "FILE|none")]
+    rules: Option<PathBuf>,
     /// What stands in place of a secret: [REDACTED:NAME] or [REDACTED]
     #[arg(long, value_name = "name|plain", default_value = "name", value_parser = ["name", "plain"])]
     mark: String,
@@ -60,10 +60,51 @@ fn matcher(args: &Args) -> Result<Matcher, String> {
     }
     match args.rules.as_deref() {
         None => {}
-        Some("none") => builder = builder.shapes(Shapes::None),
-        Some(other) => return Err(format!("--rules {other}: rule files are not built yet; use `none`")),
+        Some(none) if none == Path::new("none") => builder = builder.shapes(Shapes::None),
+        Some(file) => {
+            for (line, rule) in read_rules(file)? {
+                builder = builder.rule(&rule).map_err(|e| format!("{}:{line}: {e}", file.display()))?;
+            }
+        }
     }
     Ok(builder.mark(if args.mark == "plain" { Mark::Plain } else { Mark::Name }).build())
+}
+
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RuleFile {
+    #[serde(default)]
+    rule: Vec<toml::Spanned<RuleEntry>>,
+}
+
+/// A rule as an operator writes it. `reason` is for its readers.
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RuleEntry {
+    id: String,
+    #[serde(rename = "reason")]
+    _reason: String,
+    pattern: String,
+    #[serde(default)]
+    examples: Vec<String>,
+    #[serde(default)]
+    counter_examples: Vec<String>,
+}
+
+/// The rules of `file`, each with its line, counted from 1.
+fn read_rules(file: &Path) -> Result<Vec<(usize, OperatorRule)>, String> {
+    let text = std::fs::read_to_string(file).map_err(|e| format!("--rules {}: {e}", file.display()))?;
+    let line = |at: usize| text[..at.min(text.len())].matches('\n').count() + 1;
+    let parsed: RuleFile = toml::from_str(&text).map_err(|e| {
+        let at = e.span().map_or(0, |span| span.start);
+        format!("{}:{}: {}", file.display(), line(at), e.message().trim_end().replace('\n', "; "))
+    })?;
+    let rules = parsed.rule.into_iter().map(|entry| {
+        let (at, RuleEntry { id, pattern, examples, counter_examples, .. }) =
+            (line(entry.span().start), entry.into_inner());
+        (at, OperatorRule { id, pattern, examples, counter_examples })
+    });
+    Ok(rules.collect())
 }
 
 /// Counts per name; the names are needles' and rules', never values.
@@ -211,4 +252,75 @@ fn find(matcher: &Matcher, path: &Path) -> io::Result<Vec<(usize, Hit)>> {
     }
     hits.sort_by_key(|hit| hit.offset);
     Ok(hits.into_iter().map(|hit| (newlines.partition_point(|&at| at < hit.offset) + 1, hit)).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    fn file(text: &str) -> tempfile::NamedTempFile {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(text.as_bytes()).unwrap();
+        file
+    }
+
+    fn args(rules: &Path) -> Args {
+        Args {
+            redact_env: Vec::new(),
+            rules: Some(rules.to_owned()),
+            mark: "name".to_owned(),
+            stats: false,
+            check: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_file_of_rules_is_used_and_its_mistakes_have_a_line() {
+        let head = "[[rule]]\nid = \"acme\"\nreason = \"r\"\n";
+        let good = file(&format!("{head}pattern = \"acme_<alnum 8..>\"\n"));
+        let mut out = Vec::new();
+        let mut redactor = matcher(&args(good.path())).unwrap().redactor();
+        redactor.push(b"acme_0123456789 and -", &mut out);
+        assert_eq!(out, b"[REDACTED:acme] and -");
+
+        let check = |text: &str, line: usize, expect: &str| {
+            let file = file(text);
+            let message = matcher(&args(file.path())).unwrap_err();
+            assert!(message.starts_with(&format!("{}:{line}: ", file.path().display())), "{message}");
+            assert!(message.contains(expect), "{message}");
+        };
+        check(&format!("{head}pattern = \"ac<alnum 8>\"\n"), 1, "at least 3 bytes");
+        check(&format!("\n\n{head}patern = \"acme_<alnum 8>\"\n"), 6, "unknown field `patern`");
+        check(&format!("{head}pattern = 3\n"), 4, "invalid type");
+        assert!(matcher(&args(Path::new("/nonexistent"))).unwrap_err().contains("/nonexistent"));
+    }
+
+    #[test]
+    fn an_unset_variable_is_named() {
+        let mut args = args(Path::new("none"));
+        args.redact_env = vec!["KEYBLIND_TEST_NOT_SET".to_owned()];
+        assert!(matcher(&args).unwrap_err().contains("KEYBLIND_TEST_NOT_SET"));
+    }
+
+    #[test]
+    fn the_pump_passes_bytes_and_counts() {
+        let matcher = Matcher::builder().needle("PLANTED", b"zx81-c64-amiga").build();
+        let input = file("\u{0}\u{fffd} zx81-c64-amiga\nno end of line");
+        let output = tempfile::NamedTempFile::new().unwrap();
+        let mut stats = Stats::default();
+        let source = File::open(input.path()).unwrap();
+        assert!(pump(&mut matcher.redactor(), &source, output.as_file(), &mut stats).is_ok());
+        let wanted = "\u{0}\u{fffd} [REDACTED:PLANTED]\nno end of line";
+        assert_eq!(std::fs::read_to_string(output.path()).unwrap(), wanted);
+        assert_eq!(stats.counts["PLANTED"], 1);
+    }
+
+    #[test]
+    fn finds_have_their_line() {
+        let input = file("one\ntwo password: hunter2\n\n\npassword: hunter3");
+        let finds = find(&Matcher::builder().build(), input.path()).unwrap();
+        assert_eq!(finds.iter().map(|(line, _)| *line).collect::<Vec<_>>(), [2, 5]);
+    }
 }

@@ -4,8 +4,14 @@
 //! shape reads on to the right and answers one of three things; it never looks further than it needs
 //! to, so the answer does not depend on how the input was cut.
 
+pub(crate) use custom::Custom;
+pub use custom::{OperatorRule, RuleError};
+use pattern::Elem;
+
 pub(crate) mod class;
 mod context;
+mod custom;
+pub(crate) mod pattern;
 mod pem;
 mod reference;
 mod token;
@@ -13,7 +19,10 @@ mod userinfo;
 
 /// The rules, compiled by the build script.
 pub(crate) mod table {
-    use super::{Body, Elem, Gate, Left, Rule, Shape, Word, WordEntry};
+    use std::borrow::Cow;
+
+    use super::pattern::Elem;
+    use super::{Body, Gate, Left, Rule, Shape, Word, WordEntry};
 
     include!(concat!(env!("OUT_DIR"), "/rules.rs"));
 }
@@ -73,17 +82,6 @@ pub(crate) enum Body {
     Pem,
     /// The password of `scheme://user:password@host`.
     UserInfo,
-}
-
-#[derive(Debug)]
-pub(crate) enum Elem {
-    Lit(&'static [u8]),
-    /// `max` 0 is open: the run goes on as long as the class does.
-    Run {
-        class: u8,
-        min: u16,
-        max: u16,
-    },
 }
 
 /// What may stand before a token.

@@ -1,16 +1,17 @@
 //! Tokens: fixed texts and runs of characters in a row.
 
-use super::{Elem, Gate, Swallow, Verdict, class, entropy};
+use super::pattern::Elem;
+use super::{Gate, Swallow, Verdict, class, entropy};
 
-pub(crate) struct Token {
-    pub(crate) elems: &'static [Elem],
+pub(crate) struct Token<'a> {
+    pub(crate) elems: &'a [Elem],
     /// Number of the first element that is hidden.
     pub(crate) secret: usize,
     pub(crate) fold: bool,
     pub(crate) gate: Gate,
 }
 
-pub(crate) fn judge(token: &Token, text: &[u8], at: usize, eof: bool) -> Verdict {
+pub(crate) fn judge(token: &Token<'_>, text: &[u8], at: usize, eof: bool) -> Verdict {
     let (mut pos, mut start) = (at, None);
     for (number, elem) in token.elems.iter().enumerate() {
         if number == token.secret {
@@ -20,7 +21,7 @@ pub(crate) fn judge(token: &Token, text: &[u8], at: usize, eof: bool) -> Verdict
             if eof { Verdict::No } else { Verdict::Pending { from: start.unwrap_or(text.len()) } }
         };
         let last = number + 1 == token.elems.len();
-        match *elem {
+        match elem {
             Elem::Lit(lit) => {
                 let have = &text[pos..text.len().min(pos + lit.len())];
                 let same = |a: &[u8], b: &[u8]| if token.fold { a.eq_ignore_ascii_case(b) } else { a == b };
@@ -32,7 +33,7 @@ pub(crate) fn judge(token: &Token, text: &[u8], at: usize, eof: bool) -> Verdict
                 }
                 pos += lit.len();
             }
-            Elem::Run { class, min, max } => {
+            &Elem::Run { class, min, max } => {
                 let (min, max) = (usize::from(min), if max == 0 { usize::MAX } else { usize::from(max) });
                 let window = &text[pos..text.len().min(pos.saturating_add(if last {
                     min.max(max.min(4096))

@@ -1,19 +1,27 @@
-//! The pattern language of `shape = "token"`: plain text, `<class n>`, `<class n..m>`, `<class n..>`,
-//! and `|` where the hidden part begins (default: at the start).
+//! The pattern language of rules: plain text, `<class n>`, `<class n..m>`, `<class n..>`,
+//! and `|` where the hidden part begins (default: at the start). The build script reads this file too.
 
-use std::fmt::Write as _;
+use std::borrow::Cow;
 
-use crate::class;
+use super::class;
 
+/// A pattern in parts.
+#[derive(Debug, Clone)]
 pub(crate) struct Pattern {
-    elems: Vec<Elem>,
+    pub(crate) elems: Vec<Elem>,
     /// Number of the first hidden element.
     pub(crate) secret: usize,
 }
 
-enum Elem {
-    Lit(Vec<u8>),
-    Run { class: u8, min: u16, max: u16 },
+#[derive(Debug, Clone)]
+pub(crate) enum Elem {
+    Lit(Cow<'static, [u8]>),
+    /// `max` 0 is open: the run goes on as long as the class does.
+    Run {
+        class: u8,
+        min: u16,
+        max: u16,
+    },
 }
 
 /// Longest text before the hidden part, in bytes: `REACH` of the crate.
@@ -34,7 +42,7 @@ impl Pattern {
                 rest = after;
             } else {
                 let end = rest.find(['<', '|']).unwrap_or(rest.len());
-                elems.push(Elem::Lit(rest.as_bytes()[..end].to_vec()));
+                elems.push(Elem::Lit(Cow::Owned(rest.as_bytes()[..end].to_vec())));
                 rest = &rest[end..];
             }
         }
@@ -79,21 +87,6 @@ impl Pattern {
             }
         }
         Ok(())
-    }
-
-    pub(crate) fn render(&self) -> String {
-        let mut out = String::from("[");
-        for elem in &self.elems {
-            let written = match elem {
-                Elem::Lit(text) => write!(out, "Elem::Lit(&{text:?}), "),
-                Elem::Run { class, min, max } => {
-                    write!(out, "Elem::Run {{ class: {class}, min: {min}, max: {max} }}, ")
-                }
-            };
-            debug_assert!(written.is_ok(), "writing to a string cannot fail");
-        }
-        out.push(']');
-        out
     }
 }
 

@@ -1,0 +1,110 @@
+//! Operators' own rules, compiled at run time.
+
+use aho_corasick::AhoCorasick;
+
+use super::pattern::Pattern;
+use super::token::{self, Token};
+use super::{Gate, Verdict, left_is_free};
+
+/// A rule of the operator's own.
+#[derive(Debug, Clone, Default)]
+pub struct OperatorRule {
+    /// Stands in the mark and in the hit: letters, digits, `-`, `_` and `.`.
+    pub id: String,
+    /// What to hide: plain text, `<class n>`, `<class n..m>` or `<class n..>` for runs of characters, and
+    /// `|` where the hidden part begins if that is not the start. It begins with at least three bytes
+    /// of plain text. The classes are listed in `docs/redaction.md`.
+    pub pattern: String,
+    /// Texts in which the rule must find something.
+    pub examples: Vec<String>,
+    /// Texts in which it must find nothing.
+    pub counter_examples: Vec<String>,
+}
+
+/// Why a rule was refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RuleError {
+    /// The pattern cannot be read or has no fixed text to look for.
+    #[error("rule `{id}`: pattern `{pattern}`: {reason}")]
+    Pattern {
+        /// The rule.
+        id: String,
+        /// Its pattern.
+        pattern: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The id is empty, has other characters than it may, or is taken.
+    #[error("rule `{id}`: the id must be new and of letters, digits, `-`, `_` and `.`")]
+    Id {
+        /// The rule.
+        id: String,
+    },
+    /// An example in which the rule finds nothing. The text is not repeated: it may be a secret.
+    #[error("rule `{id}`: nothing is found in example {number}; correct the pattern or the example")]
+    Example {
+        /// The rule.
+        id: String,
+        /// Which example, from 1.
+        number: usize,
+    },
+    /// A counter-example in which the rule finds something.
+    #[error("rule `{id}`: something is found in counter-example {number}; make the pattern narrower")]
+    CounterExample {
+        /// The rule.
+        id: String,
+        /// Which counter-example, from 1.
+        number: usize,
+    },
+}
+
+/// Operators' rules with a search for the texts that they begin with.
+#[derive(Debug, Default)]
+pub(crate) struct Custom {
+    patterns: Vec<Pattern>,
+    heads: Option<AhoCorasick>,
+}
+
+impl Custom {
+    /// Parses a rule's pattern.
+    pub(crate) fn parse(rule: &OperatorRule) -> Result<Pattern, RuleError> {
+        let refused =
+            |reason| RuleError::Pattern { id: rule.id.clone(), pattern: rule.pattern.clone(), reason };
+        let safe = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
+        if rule.id.is_empty() || !rule.id.bytes().all(safe) {
+            return Err(RuleError::Id { id: rule.id.clone() });
+        }
+        Pattern::parse(&rule.pattern).map_err(refused)
+    }
+
+    pub(crate) fn new(patterns: Vec<Pattern>) -> Custom {
+        let heads =
+            AhoCorasick::new(patterns.iter().map(Pattern::head)).ok().filter(|_| !patterns.is_empty());
+        Custom { patterns, heads }
+    }
+
+    /// Calls `found` with the number of each rule whose text stands in `text`, and its verdict there.
+    pub(crate) fn each(&self, text: &[u8], eof: bool, mut found: impl FnMut(usize, Verdict)) {
+        let Some(heads) = &self.heads else { return };
+        for find in heads.find_overlapping_iter(text) {
+            let number = find.pattern().as_usize();
+            let pattern = &self.patterns[number];
+            if left_is_free(text, find.start()) {
+                let gate = Gate { distinct: 0, digits: 0, entropy: 0.0 };
+                let token = Token { elems: &pattern.elems, secret: pattern.secret, fold: false, gate };
+                found(number, token::judge(&token, text, find.start(), eof));
+            }
+        }
+    }
+
+    /// The first position `p >= from` where `text` ends inside the first text of a rule that hides it.
+    pub(crate) fn unfinished(&self, text: &[u8], from: usize) -> Option<usize> {
+        let hidden = self.patterns.iter().filter(|pattern| pattern.secret == 0).map(Pattern::head);
+        let held = hidden.filter_map(|head| {
+            let first = from.max(text.len().saturating_sub(head.len() - 1));
+            (first..text.len()).find(|&p| head.starts_with(&text[p..]) && left_is_free(text, p))
+        });
+        held.min()
+    }
+}
