@@ -4,8 +4,6 @@ use std::fmt::Display;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-/// keyblind refused, or failed before the command was executed (`docs/exit-codes.md`).
-pub(crate) const REFUSED: u8 = 125;
 /// Usage error, or an input that cannot be read.
 pub(crate) const USAGE: u8 = 2;
 

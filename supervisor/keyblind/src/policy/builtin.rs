@@ -2,9 +2,11 @@
 
 use std::borrow::Cow;
 
-use super::settings::named;
+use super::build::{Builder, bare};
+use super::document::{Document, GuardDoc};
 use super::tape::{Tape, Token};
-use super::{Policy, Report, Source, build, decode, document::Document};
+use super::word::named;
+use super::{Policy, Report, Source, decode};
 
 mod tokens {
     use super::super::tape::Kind::{Array, Bare, Boolean, Integer, Quoted, Table};
@@ -46,9 +48,10 @@ impl BuiltIn {
 
     /// The whole policy. Errors: none that a build of keyblind with passing tests can give.
     pub fn policy(self) -> Result<Policy, Report> {
-        let mut policy = build::bare(&Source::BuiltIn("default.toml"));
-        self::lay(&mut policy, "default.toml", DEFAULT, tokens::DEFAULT)?;
-        self::lay(&mut policy, "guards.toml", GUARDS, tokens::GUARDS)?;
+        let source = Source::BuiltIn("default.toml");
+        let mut policy = bare(&source);
+        lay(&mut policy, source, DEFAULT, tokens::DEFAULT)?;
+        guards(&mut policy)?;
         self.lay_over(&mut policy)?;
         Ok(policy)
     }
@@ -57,8 +60,8 @@ impl BuiltIn {
     pub(super) fn lay_over(self, policy: &mut Policy) -> Result<(), Report> {
         match self {
             BuiltIn::Default => Ok(()),
-            BuiltIn::Strict => self::lay(policy, "strict.toml", STRICT, tokens::STRICT),
-            BuiltIn::Audit => self::lay(policy, "audit.toml", AUDIT, tokens::AUDIT),
+            BuiltIn::Strict => lay(policy, Source::BuiltIn("strict.toml"), STRICT, tokens::STRICT),
+            BuiltIn::Audit => lay(policy, Source::BuiltIn("audit.toml"), AUDIT, tokens::AUDIT),
         }
     }
 }
@@ -68,18 +71,36 @@ pub fn guards_text() -> &'static str {
     GUARDS
 }
 
+fn tape(text: &'static str, tokens: &'static [Token]) -> Tape<'static> {
+    Tape { text, tokens: Cow::Borrowed(tokens), owned: Vec::new() }
+}
+
 fn lay(
     policy: &mut Policy,
-    name: &'static str,
+    source: Source,
     text: &'static str,
     tokens: &'static [Token],
 ) -> Result<(), Report> {
-    let source = Source::BuiltIn(name);
-    let tape = Tape { text, tokens: Cow::Borrowed(tokens), owned: Vec::new() };
+    let tape = tape(text, tokens);
     let (document, mut problems) = decode::decode::<Document<'_>>(&tape);
-    problems.extend(build::apply(policy, &document, &tape, &source, false));
-    match problems.is_empty() {
-        true => Ok(()),
-        false => Err(Report::new(&source, text, problems)),
-    }
+    let mut builder = Builder::for_built_in(&tape, &source);
+    builder.lay(policy, &document, false);
+    problems.extend(builder.into_problems());
+    Report::unless_empty(&source, text, problems)
 }
+
+/// One guard at a time: there are many, and only they are wanted of this file.
+fn guards(policy: &mut Policy) -> Result<(), Report> {
+    let source = Source::BuiltIn("guards.toml");
+    let tape = tape(GUARDS, tokens::GUARDS);
+    let mut builder = Builder::for_built_in(&tape, &source);
+    let mut problems = decode::each::<GuardDoc<'_>>(&tape, "guard", |guard, count| {
+        policy.guards.reserve_exact(count);
+        builder.built_in_guard(&mut policy.guards, &guard);
+    });
+    problems.extend(builder.into_problems());
+    Report::unless_empty(&source, GUARDS, problems)
+}
+
+#[cfg(test)]
+mod tests;

@@ -47,6 +47,43 @@ pub(super) fn decode<'t, T: Deserialize<'t> + Default>(tape: &'t Tape<'t>) -> (T
     }
 }
 
+/// Reads each table of the list `key` at the top level as a value of type `T` and gives it to `take`, with the
+/// number of those to come, itself included. Stops at the first problem.
+pub(super) fn each<'t, T: Deserialize<'t>>(
+    tape: &'t Tape<'t>,
+    key: &str,
+    mut take: impl FnMut(T, usize),
+) -> Vec<Problem> {
+    let context = Context { tape, problems: RefCell::default(), skip: RefCell::default() };
+    let root = Node { context: &context, index: 0, crumb: None };
+    let mut entries = Entries::new(&root, None);
+    while let Some((name, value)) = entries.step() {
+        if tape.string(name) != Some(key) {
+            continue;
+        }
+        let list = Crumb { parent: None, name: key };
+        let table = Crumb { parent: Some(&list), name: "" };
+        let (mut index, end) = (value + 1, tape.after(value));
+        let mut left = std::iter::successors(Some(index), |index| Some(tape.after(*index)))
+            .take_while(|index| *index < end)
+            .count();
+        while index < end {
+            match T::deserialize(Node { context: &context, index, crumb: Some(&table) }) {
+                Ok(value) => take(value, left),
+                Err(Failure(inner)) => {
+                    if let Cause::Located(problem) = inner.cause {
+                        context.problems.borrow_mut().push(problem);
+                    }
+                    break;
+                }
+            }
+            index = tape.after(index);
+            left -= 1;
+        }
+    }
+    context.problems.into_inner()
+}
+
 struct Context<'t> {
     tape: &'t Tape<'t>,
     problems: RefCell<Vec<Problem>>,
@@ -293,7 +330,7 @@ impl<'t> Deserializer<'t> for Node<'_, 't> {
             Kind::Bare | Kind::Quoted | Kind::Owned => self.deserialize_str(visitor),
             Kind::Boolean => self.deserialize_bool(visitor),
             Kind::Integer => self.signed(visitor),
-            Kind::Float | Kind::Datetime => Err(self.wrong("another type")),
+            Kind::Float | Kind::Datetime => Err(self.wrong(&(&visitor as &dyn Expected).to_string())),
         }
     }
 
@@ -421,10 +458,9 @@ impl<'t> de::MapAccess<'t> for Entries<'_, 't> {
                 continue;
             }
             self.value = value;
-            let crumb = Crumb { parent: self.node.crumb, name };
-            let node = Node { context, index: key, crumb: Some(&crumb) };
+            // A problem with a key is one of the table, at the place of the key.
             let here = Node { index: key, ..self.node };
-            return match seed.deserialize(node) {
+            return match seed.deserialize(here) {
                 Ok(key) => Ok(Some(key)),
                 Err(failure) => Err(here.locate(failure).at(value)),
             };
@@ -465,6 +501,14 @@ impl<'t> de::SeqAccess<'t> for Items<'_, 't> {
             };
         }
         Ok(None)
+    }
+
+    /// Exact for a list of strings; of more involved entries it counts the parts too, which is too much rather
+    /// than too little.
+    fn size_hint(&self) -> Option<usize> {
+        let token = self.list.context.tape.tokens.get(self.next);
+        let nested = token.is_some_and(|token| matches!(token.kind, Kind::Table | Kind::Array));
+        (!nested).then(|| self.end.saturating_sub(self.next))
     }
 }
 

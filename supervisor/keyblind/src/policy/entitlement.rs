@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::Located;
-use super::settings::{NetworkMode, named};
+use super::network::NetworkMode;
+use super::word::named;
 
 named!(Scheme {
     Dotenv = "dotenv",

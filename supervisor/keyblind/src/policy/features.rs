@@ -3,8 +3,8 @@
 use std::fmt;
 
 use super::{
-    Access, Action, BuiltIn, Guard, LateNames, OnDenied, Origin, PathPattern, Policy, RedactFormat, Socket,
-    SocketUse, WrittenFiles,
+    Access, Action, BuiltIn, Guard, LateNames, Located, OnDenied, Origin, PathPattern, Policy, RedactFormat,
+    Socket, SocketUse, WrittenFiles,
 };
 
 /// A mechanism.
@@ -61,8 +61,10 @@ pub enum FeatureKind {
 pub struct Feature {
     /// Which mechanism it needs.
     pub kind: FeatureKind,
-    /// What was asked for, such as ``guard `project.dotenv`: mask``.
+    /// What was asked for, such as ``guard `project.dotenv`: action mask``.
     pub what: String,
+    /// The id of the guard that asks, if it is one.
+    pub guard: Option<String>,
     /// Where. Built in for what the built-in default asks for too, even when an operator repeats it.
     pub origin: Origin,
 }
@@ -74,7 +76,7 @@ impl fmt::Display for Feature {
 }
 
 impl Policy {
-    /// Everything that this policy asks for and that needs a mechanism of its own, in the order of the file.
+    /// Everything that this policy asks for and that needs a mechanism of its own, the guards' first.
     /// What the built-in default asks for has a built-in origin; everything else is an operator's wish.
     pub fn features(&self) -> Vec<Feature> {
         let mut asked = self.asked();
@@ -95,20 +97,23 @@ impl Policy {
 
     fn asked(&self) -> Vec<Feature> {
         use FeatureKind as Kind;
-        let mut asked = Vec::new();
+        let of_guards = self.guards.iter().flat_map(|guard| {
+            self.of_guard(guard).into_iter().map(|(kind, origin, what)| Feature {
+                kind,
+                what: format!("guard `{}`: {what}", guard.id.value),
+                guard: Some(guard.id.value.clone()),
+                origin: origin.clone(),
+            })
+        });
+        let mut asked: Vec<Feature> = of_guards.collect();
         let mut add = |kind, origin: &Origin, what: String| {
-            asked.push(Feature { kind, what, origin: origin.clone() });
+            asked.push(Feature { kind, what, guard: None, origin: origin.clone() });
         };
         if self.run.hint.value {
             add(Kind::Hint, &self.run.hint.origin, "run.hint".to_owned());
         }
         if self.files.late_names.value == LateNames::Opener {
             add(Kind::LateNames, &self.files.late_names.origin, "files.late_names = \"opener\"".to_owned());
-        }
-        for guard in &self.guards {
-            for (kind, origin, what) in self.of_guard(guard) {
-                add(kind, origin, format!("guard `{}`: {what}", guard.id.value));
-            }
         }
         for deny in &self.network.deny {
             add(Kind::NetworkDeny, &deny.origin, format!("network.deny `{}`", deny.value));
@@ -156,7 +161,7 @@ impl Policy {
         asked
     }
 
-    fn of_guard<'g>(&self, guard: &'g Guard) -> Vec<(FeatureKind, &'g Origin, &'static str)> {
+    fn of_guard<'g>(&'g self, guard: &'g Guard) -> Vec<(FeatureKind, &'g Origin, &'static str)> {
         use FeatureKind as Kind;
         let origin = guard.origin();
         let action = &guard.action.origin;
@@ -170,7 +175,11 @@ impl Policy {
         }
         if guard.access == Access::Write {
             asked.push((Kind::GuardWrite, origin, "access write"));
-        } else if !guard.name.is_empty() || guard.path.iter().any(|path| self.grants(&path.value)) {
+        } else if let Some(grant) = guard.path.iter().find_map(|path| self.grant(&path.value)) {
+            // Whoever grants the tree asks for what is needed in it.
+            let asks = if origin.is_built_in() { &grant.origin } else { origin };
+            asked.push((Kind::GuardInside, asks, "inside a granted tree"));
+        } else if !guard.name.is_empty() {
             asked.push((Kind::GuardInside, origin, "inside a granted tree"));
         }
         if guard.keys.is_some() {
@@ -182,10 +191,90 @@ impl Policy {
         asked
     }
 
-    /// Whether `files` grants `path`, as far as that can be said without knowing home and project.
-    fn grants(&self, path: &PathPattern) -> bool {
+    /// What of `files` grants `path`, as far as that can be said without knowing home and project. An operator's
+    /// grant counts before a built-in one.
+    fn grant(&self, path: &PathPattern) -> Option<&Located<PathPattern>> {
         let files = &self.files;
-        let mut granted = files.read.iter().chain(&files.write).chain(&files.caches);
-        granted.any(|granted| granted.value.covers(path))
+        let granted = files.read.iter().chain(&files.write).chain(&files.caches);
+        granted
+            .filter(|granted| granted.value.covers(path))
+            .max_by_key(|granted| !granted.origin.is_built_in())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::super::Source;
+    use super::*;
+
+    fn wishes(text: &str) -> Vec<String> {
+        let source = Source::File(Path::new("/p.toml").into());
+        let text = format!("version = 1\n{text}\n");
+        let policy = Policy::parse(&text, &source).unwrap_or_else(|report| panic!("{report}"));
+        let features = policy.features().into_iter().filter(|feature| !feature.origin.is_built_in());
+        features.map(|feature| format!("{}: {feature}", feature.origin)).collect()
+    }
+
+    #[test]
+    fn a_file_that_asks_for_nothing_new_has_no_wishes() {
+        assert_eq!(wishes(""), Vec::<String>::new());
+    }
+
+    #[test]
+    fn what_the_default_asks_for_too_is_no_wish() {
+        let text = "[files]\nlate_names = \"opener\"\n[run]\nhint = true\n[redact]\nwritten_files = \"flag\"\n\
+                    [sockets]\nssh-agent = { use = \"sign\", commands = [\"ssh\", \"git\"] }";
+        assert_eq!(wishes(text), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_guard_outside_granted_trees_needs_nothing_and_one_inside_does() {
+        let guard = |path: &str, rest: &str| {
+            format!("[[guard]]\nid = \"g\"\nreason = \"r\"\npath = [\"{path}\"]\n{rest}")
+        };
+        assert_eq!(wishes(&guard("/srv/x", "")), Vec::<String>::new());
+        assert_eq!(wishes(&guard("~/.secret", "")), Vec::<String>::new());
+        assert_eq!(wishes(&guard("/etc/x", "")), ["/p.toml:3: guard `g`: inside a granted tree"]);
+        assert_eq!(wishes(&guard("${project}/x", "")), ["/p.toml:3: guard `g`: inside a granted tree"]);
+        assert_eq!(wishes(&guard("/srv/x", "action = \"hide\"")), ["/p.toml:6: guard `g`: action hide"]);
+        assert_eq!(wishes(&guard("/srv/x", "action = \"flag\"")), ["/p.toml:6: guard `g`: action flag"]);
+        assert_eq!(wishes(&guard("/srv/x", "action = \"allow\"")), ["/p.toml:6: guard `g`: action allow"]);
+        assert_eq!(
+            wishes(&guard("/srv/x", "action = \"mask\"\nneedles = true")),
+            ["/p.toml:6: guard `g`: action mask", "/p.toml:3: guard `g`: needles"]
+        );
+        assert_eq!(
+            wishes(&guard("/srv/x", "access = \"write\"\nkeys = { file = \"/f\", deny = [\"a\"] }")),
+            ["/p.toml:3: guard `g`: access write", "/p.toml:3: guard `g`: keys"]
+        );
+    }
+
+    #[test]
+    fn a_built_in_guard_inside_a_newly_granted_tree_is_the_operators_wish() {
+        // `~/.aws` granted: its guard must then be enforced within it.
+        let wishes = wishes("[files]\nread = [\"~/.aws\"]");
+        assert!(
+            wishes.iter().any(|wish| wish.contains("guard `aws.credentials`: inside a granted tree")),
+            "{wishes:?}"
+        );
+    }
+
+    #[test]
+    fn keys() {
+        for (text, wish) in [
+            ("[sockets]\ndocker = { use = \"allow\", reason = \"r\" }", "sockets.docker = \"allow\""),
+            ("[devices]\nallow = [\"kvm\"]", "devices.allow `kvm`"),
+            ("[network]\ndeny = [\"192.0.2.1\"]", "network.deny `192.0.2.1`"),
+            ("[redact]\nformat = \"jsonl\"", "redact.format = \"jsonl\""),
+            ("[redact]\nwritten_files = \"fail\"", "redact.written_files = \"fail\""),
+            ("[events]\nalso = [\"ocsf:/x\"]", "events.also `ocsf:/x`"),
+            ("[events]\non_denied = \"stop-run\"", "events.on_denied = \"stop-run\""),
+            ("[environment.a]\nsources = [\"store\"]", "environment `a`"),
+        ] {
+            let line = if text.starts_with("[environment") { 2 } else { 3 };
+            assert_eq!(wishes(text), [format!("/p.toml:{line}: {wish}")]);
+        }
     }
 }

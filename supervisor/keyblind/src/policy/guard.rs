@@ -1,7 +1,10 @@
 //! Guards: objects that a run must not read, or must not change.
 
-use super::settings::named;
-use super::{Located, NamePattern, Origin, PathPattern};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use super::word::named;
+use super::{Located, NamePattern, Origin, PathPattern, Policy, Roots};
 
 named!(Access { Read = "read", Write = "write" });
 named!(Action { Deny = "deny", Hide = "hide", Mask = "mask", Flag = "flag", Allow = "allow" });
@@ -68,5 +71,37 @@ impl Guard {
     /// Where the guard was written.
     pub fn origin(&self) -> &Origin {
         &self.id.origin
+    }
+
+    /// Whether the guard is about `path`, absolute and without `..`; by name only, since policy knows no files.
+    pub fn concerns(&self, path: &Path, roots: &Roots<'_>) -> bool {
+        let name = path.file_name().map(OsStrExt::as_bytes).unwrap_or_default();
+        if self.except.iter().any(|except| except.value.matches(name)) {
+            return false;
+        }
+        let below = |list: &[Located<PathPattern>]| list.iter().any(|tree| tree.value.contains(path, roots));
+        below(&self.path) || (self.name_of(name).is_some() && below(&self.under))
+    }
+
+    /// The entry of `name` that `name`, a last component of a path, is one of.
+    pub fn name_of(&self, name: &[u8]) -> Option<&Located<NamePattern>> {
+        self.name.iter().find(|pattern| pattern.value.matches(name))
+    }
+}
+
+impl Policy {
+    /// The guard that decides about an access to `path`: the tightest of those that concern it, the first among
+    /// equals. An exception (`allow`) takes back what the guards before it said.
+    pub fn judge(&self, access: Access, path: &Path, roots: &Roots<'_>) -> Option<&Guard> {
+        let mut decides: Option<&Guard> = None;
+        for guard in self.guards.iter().filter(|guard| guard.access == access) {
+            let tighter = decides.is_none_or(|have| {
+                guard.action.value > have.action.value || guard.action.value == Action::Allow
+            });
+            if tighter && guard.concerns(path, roots) {
+                decides = Some(guard);
+            }
+        }
+        decides
     }
 }

@@ -13,17 +13,23 @@ mod builtin;
 mod decode;
 mod document;
 mod entitlement;
+mod explain;
 mod features;
 mod guard;
+mod network;
+mod options;
 mod origin;
 mod parse;
 mod pattern;
 mod problem;
+mod reference;
 mod settings;
+mod show;
 mod source;
 mod tape;
 mod tighten;
 mod variables;
+mod word;
 
 use std::collections::BTreeMap;
 
@@ -32,20 +38,24 @@ pub use entitlement::{
     Deliver, Environment, Grant, Param, ParamKind, Reference, Scheme, Secret, Tool, ToolLimits, ToolResult,
     Via,
 };
+pub use explain::{Explanation, Query, Verdict, explain};
 pub use features::{Feature, FeatureKind};
 pub use guard::{Access, Action, Guard, GuardKeys};
+pub use network::{METADATA, Network, NetworkDeny, NetworkMode};
+pub use options::Overrides;
 pub use origin::{Located, Origin, Source};
 pub use pattern::{Base, Glob, NamePattern, PathPattern, PatternError, Roots};
 pub use problem::Report;
-pub(crate) use settings::Named;
+pub use reference::{markdown, schema};
 pub use settings::{
-    CacheMode, Check, Device, Encoding, Events, Files, Keep, LateNames, Layer, Layers, Limits, METADATA,
-    Mark, Mode, Network, NetworkDeny, NetworkMode, OnDenied, Redact, RedactFormat, RedactRule, Run, Sink,
-    Socket, SocketRule, SocketUse, Sockets, Store, Tier, TierWish, Variables, Wish, WrittenFiles,
+    CacheMode, Check, Device, Encoding, Events, Files, Keep, LateNames, Layer, Layers, Limits, Mark, Mode,
+    OnDenied, Redact, RedactFormat, RedactRule, Run, Sink, Socket, SocketRule, SocketUse, Sockets, Store,
+    Tier, TierWish, Variables, Wish, WrittenFiles,
 };
-pub use source::{HOST, HostFile, LoadError, Loaded, Sources, load, load_beside};
+pub use source::{HOST, HostFile, LoadError, Loaded, Sources, load, load_beside, load_file};
 pub use tighten::Loosening;
 pub use variables::{Dropped, ScrubError, Scrubbed, Why, looks_secret, scrub, url_password};
+pub(crate) use word::Named;
 
 /// A whole policy: the built-in one, or a file laid over what it extends. Sections stand in the order of the
 /// file.
@@ -90,4 +100,19 @@ impl Policy {
     pub fn guard(&self, id: &str) -> Option<&Guard> {
         self.guards.iter().find(|guard| guard.id.value == id)
     }
+}
+
+/// The policies of `policies/examples`, by file name.
+#[cfg(test)]
+fn examples() -> Vec<(String, String)> {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../policies/examples");
+    let mut examples: Vec<_> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap())
+        .map(|entry| {
+            (entry.file_name().into_string().unwrap(), std::fs::read_to_string(entry.path()).unwrap())
+        })
+        .collect();
+    examples.sort();
+    examples
 }

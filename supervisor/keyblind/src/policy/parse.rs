@@ -1,8 +1,9 @@
 //! Text of a policy file → [`Policy`].
 
+use super::build::Builder;
 use super::problem::Problem;
 use super::tape::Tape;
-use super::{BuiltIn, Policy, Report, Source, build, decode, document::Document};
+use super::{BuiltIn, Policy, Report, Source, decode, document::Document};
 
 /// What a file is laid over.
 #[derive(Debug, Clone, Copy)]
@@ -24,15 +25,12 @@ impl Policy {
 }
 
 pub(super) fn parse(text: &str, source: &Source, base: Base<'_>) -> Result<Policy, Report> {
-    let report = |problems| Report::new(source, text, problems);
     let tape = Tape::parse(text).map_err(|errors| {
         let problems = errors.into_iter().map(|error| Problem::new("not TOML", error.span, error.message));
-        report(problems.collect())
+        Report::new(source, text, problems.collect())
     })?;
     let (document, problems) = decode::decode::<Document<'_>>(&tape);
-    if !problems.is_empty() {
-        return Err(report(problems));
-    }
+    Report::unless_empty(source, text, problems)?;
     let extends = document.extends.map_or(BuiltIn::Default, |at| at.value.0);
     let mut policy = match base {
         Base::BuiltIn | Base::Host => extends.policy()?,
@@ -42,9 +40,11 @@ pub(super) fn parse(text: &str, source: &Source, base: Base<'_>) -> Result<Polic
             policy
         }
     };
-    let problems = build::apply(&mut policy, &document, &tape, source, matches!(base, Base::Host));
-    match problems.is_empty() {
-        true => Ok(policy),
-        false => Err(report(problems)),
-    }
+    let mut builder = Builder::for_file(&tape, source);
+    builder.lay(&mut policy, &document, matches!(base, Base::Host));
+    Report::unless_empty(source, text, builder.into_problems())?;
+    Ok(policy)
 }
+
+#[cfg(test)]
+mod tests;

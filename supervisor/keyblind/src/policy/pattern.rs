@@ -1,6 +1,7 @@
 //! Patterns of policy: for names (`LC_*`), for file names (`.env.{test,production}`) and for paths
 //! (`~/.config/git`, `/lib*`). All are pure and know no file system; `plan` resolves paths.
 
+use std::borrow::Cow;
 use std::ffi::OsStr;
 use std::fmt;
 use std::os::unix::ffi::OsStrExt;
@@ -34,16 +35,33 @@ pub enum PatternError {
 /// A bound on what braces may multiply to, so that a policy cannot exhaust memory.
 const MAX_ALTERNATIVES: usize = 256;
 
+/// Text of a pattern. That of the built-in policies is not copied: there are hundreds of patterns on the way to
+/// each run.
+type Text = Cow<'static, str>;
+
+/// How a part of a pattern's text is kept.
+pub(super) trait KeepText: Fn(&str) -> Text {}
+
+impl<F: Fn(&str) -> Text> KeepText for F {}
+
+fn owned(text: &str) -> Text {
+    Cow::Owned(text.to_owned())
+}
+
 /// A pattern for a name. `*` stands for any bytes, none included; everything else is itself.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Glob(Box<str>);
+pub struct Glob(Text);
 
 impl Glob {
     /// Reads a pattern. Errors: empty, a NUL byte, or one of `?[]{}` which other tools' patterns have and this
     /// one does not.
     pub fn new(text: &str) -> Result<Glob, PatternError> {
+        Glob::with(text, owned)
+    }
+
+    pub(super) fn with(text: &str, keep: impl KeepText) -> Result<Glob, PatternError> {
         check_glob(text)?;
-        Ok(Glob(text.into()))
+        Ok(Glob(keep(text)))
     }
 
     /// The pattern as written.
@@ -83,7 +101,8 @@ impl fmt::Display for Glob {
 /// A pattern for the last component of a path: globs with alternatives, `.env.{test,production}{,.local}`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct NamePattern {
-    text: Box<str>,
+    text: Glob,
+    /// Empty where the text has no braces and is itself the only alternative.
     alternatives: Vec<Glob>,
 }
 
@@ -91,43 +110,47 @@ impl NamePattern {
     /// Reads a pattern and expands its braces. Errors: as [`Glob::new`], braces that do not pair, a slash,
     /// more alternatives than a policy can sensibly hold.
     pub fn new(text: &str) -> Result<NamePattern, PatternError> {
+        NamePattern::with(text, owned)
+    }
+
+    pub(super) fn with(text: &str, keep: impl KeepText) -> Result<NamePattern, PatternError> {
         if text.contains('/') {
             return Err(PatternError::Slash);
         }
         if !text.contains(['{', '}']) {
-            return Ok(NamePattern { text: text.into(), alternatives: vec![Glob::new(text)?] });
+            return Ok(NamePattern { text: Glob::with(text, keep)?, alternatives: Vec::new() });
         }
-        let mut alternatives = Vec::new();
-        for one in expand(text)? {
-            alternatives.push(Glob::new(&one)?);
-        }
-        Ok(NamePattern { text: text.into(), alternatives })
+        let alternatives = expand(text)?.iter().map(|one| Glob::new(one)).collect::<Result<_, _>>()?;
+        Ok(NamePattern { text: Glob(keep(text)), alternatives })
     }
 
     /// The pattern as written.
     pub fn as_str(&self) -> &str {
-        &self.text
+        self.text.as_str()
     }
 
     /// The pattern with its braces multiplied out.
     pub fn alternatives(&self) -> &[Glob] {
-        &self.alternatives
+        match self.alternatives.as_slice() {
+            [] => std::slice::from_ref(&self.text),
+            alternatives => alternatives,
+        }
     }
 
     /// Whether it stands for a finite list of names. Names of a guard that are not exact are refused only if
     /// the content is secret.
     pub fn is_exact(&self) -> bool {
-        self.alternatives.iter().all(Glob::is_exact)
+        self.alternatives().iter().all(Glob::is_exact)
     }
 
     /// Whether `name`, a single path component, is one that the pattern stands for.
     pub fn matches(&self, name: &[u8]) -> bool {
-        self.alternatives.iter().any(|glob| glob.matches(name))
+        self.alternatives().iter().any(|glob| glob.matches(name))
     }
 
     /// Whether every name that `other` stands for is one of ours.
     pub fn covers(&self, other: &NamePattern) -> bool {
-        other.alternatives.iter().all(|theirs| self.alternatives.iter().any(|ours| ours.covers(theirs)))
+        other.alternatives().iter().all(|theirs| self.alternatives().iter().any(|ours| ours.covers(theirs)))
     }
 }
 
@@ -139,7 +162,7 @@ impl fmt::Debug for NamePattern {
 
 impl fmt::Display for NamePattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
+        fmt::Display::fmt(&self.text, f)
     }
 }
 
@@ -168,18 +191,22 @@ pub struct Roots<'a> {
 pub struct PathPattern {
     /// Where it begins.
     pub base: Base,
-    rest: Box<str>,
+    rest: Text,
 }
 
 impl PathPattern {
     /// A base and nothing below it.
     pub(super) fn of(base: Base) -> PathPattern {
-        PathPattern { base, rest: "".into() }
+        PathPattern { base, rest: Cow::Borrowed("") }
     }
 
     /// Reads an absolute path, `~`, `~/…`, `${project}` or `${project}/…`. Doubled and trailing slashes and
     /// `.` components are dropped.
     pub fn new(text: &str) -> Result<PathPattern, PatternError> {
+        PathPattern::with(text, owned)
+    }
+
+    pub(super) fn with(text: &str, keep: impl KeepText) -> Result<PathPattern, PatternError> {
         let (base, rest) = match text.as_bytes() {
             [] => return Err(PatternError::Empty),
             [b'/', ..] => (Base::Root, text),
@@ -202,8 +229,7 @@ impl PathPattern {
                 bytes => check_component(bytes)?,
             }
         }
-        // Built-in paths are tidy, and there are hundreds of them on the way to each run.
-        let rest = if untidy { tidy(rest) } else { rest.into() };
+        let rest = if untidy { Cow::Owned(tidy(rest)) } else { keep(rest) };
         Ok(PathPattern { base, rest })
     }
 
@@ -295,9 +321,9 @@ fn check_component(bytes: &[u8]) -> Result<(), PatternError> {
 }
 
 /// Without empty and `.` components.
-fn tidy(rest: &str) -> Box<str> {
+fn tidy(rest: &str) -> String {
     let components: Vec<&str> = rest.split('/').filter(|component| !matches!(*component, "" | ".")).collect();
-    components.join("/").into()
+    components.join("/")
 }
 
 /// Linear in the product at worst: one point to come back to is enough, since a later `*` can absorb

@@ -47,6 +47,11 @@ impl Report {
         Report { items }
     }
 
+    /// [`Report::new`], where there may be no problem.
+    pub(super) fn unless_empty(source: &Source, text: &str, problems: Vec<Problem>) -> Result<(), Report> {
+        if problems.is_empty() { Ok(()) } else { Err(Report::new(source, text, problems)) }
+    }
+
     /// Where the mistakes are, in the order in which they are shown.
     pub fn origins(&self) -> impl Iterator<Item = &Origin> {
         self.items.iter().map(|item| &item.origin)
@@ -67,12 +72,12 @@ impl Item {
         let mut carets: String = prefix.chars().map(|char| if char == '\t' { '\t' } else { ' ' }).collect();
         carets.extend(std::iter::repeat_n('^', marked.chars().count().max(1)));
         Item {
-            title: problem.title,
+            title: shown(&problem.title),
             origin: Origin { source: source.clone(), line: u32::try_from(number).unwrap_or(u32::MAX) },
             column: prefix.chars().count() + 1,
-            line: line.chars().map(visible).collect(),
+            line: shown(line),
             carets,
-            label: problem.label,
+            label: shown(&problem.label),
         }
     }
 }
@@ -106,9 +111,28 @@ fn floor(text: &str, at: usize) -> usize {
     (0..=at).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0)
 }
 
-/// A policy file may come from anybody who can write it: its bytes must not drive the terminal.
-fn visible(char: char) -> char {
-    if char.is_control() && char != '\t' { char::REPLACEMENT_CHARACTER } else { char }
+/// As many characters as `text` has, but no control characters, since the bytes of a file must not drive the
+/// terminal, and no passwords of URLs, which have no place in a policy and less in a message.
+fn shown(text: &str) -> String {
+    let mut hide = vec![false; text.len()];
+    for (start, _) in text.match_indices("://") {
+        let authority = start + 3;
+        let rest = text.get(authority..).unwrap_or_default();
+        let end = rest.find(['/', '?', '#', '"', '\'', '`', ' ']).unwrap_or(rest.len());
+        let Some((user, _)) = rest.get(..end).unwrap_or_default().rsplit_once('@') else { continue };
+        let Some(colon) = user.find(':') else { continue };
+        for hide in hide.iter_mut().take(authority + user.len()).skip(authority + colon + 1) {
+            *hide = true;
+        }
+    }
+    let hidden = |at: usize| hide.get(at).copied().unwrap_or(false);
+    text.char_indices()
+        .map(|(at, char)| match char {
+            _ if hidden(at) => '*',
+            char if char.is_control() && char != '\t' => char::REPLACEMENT_CHARACTER,
+            char => char,
+        })
+        .collect()
 }
 
 /// `did you mean …` when one of `known` is near `given`, else the list of what may stand there.

@@ -3,60 +3,10 @@
 //! Enums whose values can be compared are ordered so that a greater one is tighter, unless they say otherwise.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
+use super::word::named;
 use super::{Glob, Located, PathPattern};
-
-/// A value that policy files write as one word. What of it others need is inherent in each type: `ALL`, `name`.
-pub(crate) trait Named: Copy + PartialEq + 'static {
-    /// Every value, in the order in which errors and the reference list them.
-    const VALUES: &'static [Self];
-    /// Their words, in the same order.
-    const NAMES: &'static [&'static str];
-
-    /// The value of a word.
-    fn from_name(name: &str) -> Option<Self> {
-        Self::VALUES.iter().zip(Self::NAMES).find(|(_, known)| **known == name).map(|(value, _)| *value)
-    }
-
-    /// The word of this value.
-    fn word(self) -> &'static str;
-}
-
-/// Names the variants of an enum once, so that parser, schema, errors and displays cannot disagree.
-macro_rules! words {
-    ($type:ident { $($variant:ident = $name:literal),+ $(,)? }) => {
-        impl $crate::policy::settings::Named for $type {
-            const VALUES: &'static [$type] = &[$($type::$variant),+];
-            const NAMES: &'static [&'static str] = &[$($name),+];
-
-            fn word(self) -> &'static str {
-                match self {
-                    $($type::$variant => $name),+
-                }
-            }
-        }
-    };
-}
-
-/// [`words`], and what other modules need of it.
-macro_rules! named {
-    ($type:ident { $($variant:ident = $name:literal),+ $(,)? }) => {
-        $crate::policy::settings::words!($type { $($variant = $name),+ });
-
-        impl $type {
-            /// Every value, in the order of the reference.
-            pub const ALL: [$type; [$($name),+].len()] = [$($type::$variant),+];
-
-            /// Its word in policy files.
-            pub fn name(self) -> &'static str {
-                $crate::policy::settings::Named::word(self)
-            }
-        }
-    };
-}
-pub(super) use {named, words};
 
 named!(Mode { Enforce = "enforce", Audit = "audit" });
 named!(Tier { Kernel = "kernel", Mount = "mount", User = "user", InPlace = "in-place" });
@@ -72,7 +22,6 @@ named!(Layer {
 });
 named!(CacheMode { Session = "session", Share = "share", ReadOnly = "read-only" });
 named!(LateNames { Opener = "opener", ExistingOnly = "existing-only" });
-named!(NetworkMode { Host = "host", Loopback = "loopback", None = "none" });
 named!(Socket {
     SshAgent = "ssh-agent",
     GpgAgent = "gpg-agent",
@@ -267,106 +216,6 @@ pub struct Files {
     pub read: Vec<Located<PathPattern>>,
     /// What to do about guarded names that appear late.
     pub late_names: Located<LateNames>,
-}
-
-/// Which network a run has. Ordered: a later one is tighter.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum NetworkMode {
-    /// The host's.
-    Host,
-    /// Its own loopback interface.
-    Loopback,
-    /// Nothing.
-    None,
-}
-
-/// Addresses that a run must not reach.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum NetworkDeny {
-    /// The metadata services of clouds, [`METADATA`].
-    Metadata,
-    /// An address or a network.
-    Net {
-        /// Host bits are zero.
-        address: IpAddr,
-        /// Bits that count, at most 32 or 128.
-        prefix: u8,
-    },
-}
-
-/// Addresses at which clouds tell a machine its own credentials: AWS, Azure, Google and others; AWS ECS and EKS;
-/// AWS over IPv6; Alibaba.
-pub const METADATA: [IpAddr; 5] = [
-    IpAddr::V4(Ipv4Addr::new(169, 254, 169, 254)),
-    IpAddr::V4(Ipv4Addr::new(169, 254, 170, 2)),
-    IpAddr::V4(Ipv4Addr::new(169, 254, 170, 23)),
-    IpAddr::V6(Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254)),
-    IpAddr::V4(Ipv4Addr::new(100, 100, 100, 200)),
-];
-
-/// How many bits an address of that family has.
-fn bits_of(address: IpAddr) -> u8 {
-    if address.is_ipv4() { 32 } else { 128 }
-}
-
-impl fmt::Display for NetworkDeny {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            NetworkDeny::Metadata => f.write_str("metadata"),
-            NetworkDeny::Net { address, prefix } if *prefix == bits_of(*address) => {
-                write!(f, "{address}")
-            }
-            NetworkDeny::Net { address, prefix } => write!(f, "{address}/{prefix}"),
-        }
-    }
-}
-
-impl NetworkDeny {
-    /// Whether everything that `other` denies is denied.
-    pub fn covers(&self, other: &NetworkDeny) -> bool {
-        match (*self, *other) {
-            (one, other) if one == other => true,
-            (NetworkDeny::Metadata, NetworkDeny::Net { address, prefix }) => {
-                prefix == bits_of(address) && self.contains(address)
-            }
-            (NetworkDeny::Net { .. }, NetworkDeny::Metadata) => {
-                METADATA.iter().all(|one| self.contains(*one))
-            }
-            (NetworkDeny::Net { prefix: ours, .. }, NetworkDeny::Net { address, prefix }) => {
-                ours <= prefix && self.contains(address)
-            }
-            (NetworkDeny::Metadata, NetworkDeny::Metadata) => true,
-        }
-    }
-
-    /// Whether connecting to `address` is denied. An IPv4 address written as IPv6 (`::ffff:a.b.c.d`) is the same
-    /// address.
-    pub fn contains(&self, address: IpAddr) -> bool {
-        let address = address.to_canonical();
-        match *self {
-            NetworkDeny::Metadata => METADATA.contains(&address),
-            NetworkDeny::Net { address: net, prefix } => match (net, address) {
-                (IpAddr::V4(net), IpAddr::V4(address)) => {
-                    let differ = net.to_bits() ^ address.to_bits();
-                    u32::from(prefix) <= differ.leading_zeros()
-                }
-                (IpAddr::V6(net), IpAddr::V6(address)) => {
-                    let differ = net.to_bits() ^ address.to_bits();
-                    u32::from(prefix) <= differ.leading_zeros()
-                }
-                _ => false,
-            },
-        }
-    }
-}
-
-/// `[network]`
-#[derive(Debug, Clone, PartialEq)]
-pub struct Network {
-    /// Which network.
-    pub mode: Located<NetworkMode>,
-    /// Addresses denied in it.
-    pub deny: Vec<Located<NetworkDeny>>,
 }
 
 /// A service of the host that listens on a socket.

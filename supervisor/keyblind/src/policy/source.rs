@@ -79,6 +79,9 @@ pub enum LoadError {
     /// Mistakes in a file.
     #[error("{0}")]
     Invalid(#[from] Report),
+    /// A file that somebody named does not exist.
+    #[error("policy {} is not there; check the name", .0.display())]
+    NotThere(PathBuf),
     /// A file cannot be read.
     #[error("cannot read policy {}: {source}", .path.display())]
     Unreadable {
@@ -156,21 +159,11 @@ pub fn load(sources: &Sources<'_>) -> Result<Loaded, LoadError> {
 
 /// As [`load`], with the host's file in another place.
 pub fn load_beside(host: HostFile<'_>, sources: &Sources<'_>) -> Result<Loaded, LoadError> {
-    let mut loaded = match read(host.path, Some(host.owner))? {
-        Some(text) => beside_host(host.path, &text, sources)?,
-        None => match sources
-            .option
-            .clone()
-            .map(|path| (path, true))
-            .or_else(|| Some((user_file(sources)?, false)))
-        {
-            Some((path, must_exist)) => match read(&path, None)? {
-                Some(text) => from_file(&path, &text, Base::BuiltIn)?,
-                None if must_exist => {
-                    return Err(LoadError::Unreadable { path, source: io::ErrorKind::NotFound.into() });
-                }
-                None => built_in()?,
-            },
+    let mut loaded = match (read(host.path, Some(host.owner))?, &sources.option) {
+        (Some(text), _) => beside_host(host.path, &text, sources)?,
+        (None, Some(path)) => load_file(path, false)?,
+        (None, None) => match own_file(sources)? {
+            Some((path, text)) => from_file(&path, &text, Base::BuiltIn)?,
             None => built_in()?,
         },
     };
@@ -178,6 +171,15 @@ pub fn load_beside(host: HostFile<'_>, sources: &Sources<'_>) -> Result<Loaded, 
         loaded.policy.mode = Located::new(mode, Origin::option("--mode"));
     }
     Ok(loaded)
+}
+
+/// Reads one policy file, whatever others there are. `host` reads it as the host's, which may be locked.
+pub fn load_file(path: &Path, host: bool) -> Result<Loaded, LoadError> {
+    let base = if host { Base::Host } else { Base::BuiltIn };
+    match read(path, None)? {
+        Some(text) => from_file(path, &text, base),
+        None => Err(LoadError::NotThere(path.to_owned())),
+    }
 }
 
 fn built_in() -> Result<Loaded, LoadError> {
@@ -213,8 +215,7 @@ fn beside_host(host: &Path, text: &str, sources: &Sources<'_>) -> Result<Loaded,
     if sources.mode.is_some_and(|mode| mode < loaded.policy.mode.value) {
         return refused("--mode audit");
     }
-    let Some(path) = user_file(sources) else { return Ok(loaded) };
-    let Some(own) = read(&path, None)? else { return Ok(loaded) };
+    let Some((path, own)) = own_file(sources)? else { return Ok(loaded) };
     let tightened = from_file(&path, &own, Base::Locked(&loaded.policy))?;
     if let Err(loosening) = tightened.policy.tightens(&loaded.policy) {
         return Err(LoadError::Loosens { path, host: host.to_owned(), loosening: Box::new(loosening) });
@@ -229,12 +230,13 @@ fn beside_host(host: &Path, text: &str, sources: &Sources<'_>) -> Result<Loaded,
     })
 }
 
-/// `$XDG_CONFIG_HOME/keyblind/policy.toml`. A relative `XDG_CONFIG_HOME` counts as none (XDG Base Directory
-/// Specification), so that no file of the working tree is read through it.
-fn user_file(sources: &Sources<'_>) -> Option<PathBuf> {
+/// The user's file and its text. It is `$XDG_CONFIG_HOME/keyblind/policy.toml`, where a relative `XDG_CONFIG_HOME`
+/// counts as none (XDG Base Directory Specification), so that no file of the working tree is read through it.
+fn own_file(sources: &Sources<'_>) -> Result<Option<(PathBuf, String)>, LoadError> {
     let absolute = |name: &str| (sources.variable)(name).map(PathBuf::from).filter(|path| path.is_absolute());
-    let config = absolute("XDG_CONFIG_HOME").or_else(|| Some(absolute("HOME")?.join(".config")))?;
-    Some(config.join("keyblind/policy.toml"))
+    let config = absolute("XDG_CONFIG_HOME").or_else(|| Some(absolute("HOME")?.join(".config")));
+    let Some(path) = config.map(|config| config.join("keyblind/policy.toml")) else { return Ok(None) };
+    Ok(read(&path, None)?.map(|text| (path, text)))
 }
 
 fn generation(sha256: &[u8; 32]) -> String {

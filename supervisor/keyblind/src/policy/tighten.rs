@@ -352,3 +352,6 @@ fn same<T: PartialEq>(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

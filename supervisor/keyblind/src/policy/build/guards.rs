@@ -22,6 +22,11 @@ impl Entry for RedactRule {
 }
 
 impl Builder<'_> {
+    /// A guard of a built-in policy, of which the ids are known to be unique.
+    pub(in super::super) fn built_in_guard(&mut self, slot: &mut Vec<Guard>, doc: &GuardDoc<'_>) {
+        slot.extend(self.guard(doc));
+    }
+
     pub(super) fn guards(&mut self, slot: &mut Vec<Guard>, given: &[GuardDoc<'_>]) {
         for guard in given {
             let alone = guard.path.is_none()
@@ -189,8 +194,9 @@ impl Builder<'_> {
     }
 
     fn names(&mut self, slot: &mut Vec<Located<NamePattern>>, given: &Option<Vec<At<&str>>>, key: &str) {
+        let keep = self.keep();
         self.list(slot, given, key, ToString::to_string, |text| {
-            NamePattern::new(text).map_err(|why| why.to_string())
+            NamePattern::with(text, &keep).map_err(|why| why.to_string())
         });
     }
 

@@ -7,7 +7,10 @@ mod entitlements;
 mod guards;
 mod read;
 
+use std::borrow::Cow;
+
 use super::document::{At, Bytes, Document, Entries, KeepDoc, LimitsDoc, List, Name, Period, RuleOfSocket};
+use super::pattern::KeepText;
 use super::problem::{Problem, nearest, one_of};
 use super::settings::{Layers, Limits, SocketRule, Sockets, Variables};
 use super::tape::Tape;
@@ -16,27 +19,6 @@ use super::{
     NetworkMode, OnDenied, Origin, PathPattern, Policy, Redact, RedactFormat, Run, Socket, SocketUse, Source,
     Store, Tier, TierWish, Wish, WrittenFiles,
 };
-
-/// Lays `document` over `policy`. `host` says that it is the host's own file, the only one that may be locked.
-pub(super) fn apply(
-    policy: &mut Policy,
-    document: &Document<'_>,
-    tape: &Tape<'_>,
-    source: &Source,
-    host: bool,
-) -> Vec<Problem> {
-    let mut builder = Builder { tape, source, problems: Vec::new() };
-    builder.head(policy, document, host);
-    builder.tier_and_run(policy, document);
-    builder.variables(&mut policy.variables, document);
-    builder.files(&mut policy.files, document);
-    builder.guards(&mut policy.guards, &document.guard);
-    builder.network(policy, document);
-    builder.redact(&mut policy.redact, document);
-    builder.events(&mut policy.events, document);
-    builder.entitlements(policy, document);
-    builder.problems
-}
 
 /// What `default.toml` is laid over. It names every key of its sections, so that nothing of this is left; a test
 /// holds it to that.
@@ -92,10 +74,50 @@ pub(super) fn bare(source: &Source) -> Policy {
     }
 }
 
-struct Builder<'b> {
+/// Lays documents over a policy, and notes what is wrong with them.
+pub(super) struct Builder<'b> {
     tape: &'b Tape<'b>,
     source: &'b Source,
+    /// The whole text, if it is that of a built-in policy.
+    built_in: Option<&'static str>,
     problems: Vec<Problem>,
+}
+
+impl<'b> Builder<'b> {
+    /// For a file that an operator wrote.
+    pub(super) fn for_file(tape: &'b Tape<'b>, source: &'b Source) -> Builder<'b> {
+        Builder { tape, source, built_in: None, problems: Vec::new() }
+    }
+
+    /// For a file that comes with the binary. What needs time to check, and what may be there or not depending on
+    /// the policy below, is left to tests.
+    pub(super) fn for_built_in(tape: &'b Tape<'static>, source: &'b Source) -> Builder<'b> {
+        Builder { tape, source, built_in: Some(tape.text), problems: Vec::new() }
+    }
+
+    /// Lays `document` over `policy`. `host` says that it is the host's own file, the only one that may be locked.
+    pub(super) fn lay(&mut self, policy: &mut Policy, document: &Document<'_>, host: bool) {
+        self.head(policy, document, host);
+        self.tier_and_run(policy, document);
+        self.variables(&mut policy.variables, document);
+        self.files(&mut policy.files, document);
+        self.guards(&mut policy.guards, &document.guard);
+        self.network(policy, document);
+        self.redact(&mut policy.redact, document);
+        self.events(&mut policy.events, document);
+        self.entitlements(policy, document);
+    }
+
+    /// What is wrong, in no order.
+    pub(super) fn into_problems(self) -> Vec<Problem> {
+        self.problems
+    }
+}
+
+/// The part of `all` that `part` is, if it points into it.
+fn same_in(all: &'static str, part: &str) -> Option<&'static str> {
+    let start = part.as_ptr().addr().checked_sub(all.as_ptr().addr())?;
+    all.get(start..start.checked_add(part.len())?)
 }
 
 impl Builder<'_> {
@@ -139,45 +161,41 @@ impl Builder<'_> {
         show: impl Fn(&T) -> String,
         read: impl Fn(&str) -> Result<T, String>,
     ) {
-        let inherited = slot.len();
-        let mut gone = vec![false; inherited];
-        slot.reserve_exact(given.as_ref().map_or(0, Vec::len));
-        for At { value: text, token } in given.iter().flatten() {
-            let (text, out) = match text.strip_prefix('!') {
-                Some(text) => (text, true),
-                None => (*text, false),
-            };
-            let value = match read(text) {
-                Ok(value) => value,
-                Err(why) => {
-                    self.bad(*token, &format!("in {key}"), format!("`{text}` {why}"));
-                    continue;
-                }
-            };
-            let found = slot.iter().take(inherited).position(|have| have.value == value);
-            match (out, found) {
-                (true, Some(index)) => {
-                    if let Some(gone) = gone.get_mut(index) {
-                        *gone = true;
-                    }
-                }
-                (true, None) => {
-                    let known: Vec<String> =
-                        slot.iter().take(inherited).map(|have| show(&have.value)).collect();
+        let given = given.as_deref().unwrap_or_default();
+        // First, so that an entry can be taken out and written anew.
+        for At { value: text, token } in given {
+            let Some(text) = text.strip_prefix('!') else { continue };
+            let Some(value) = self.entry(*token, key, text, &read) else { continue };
+            match slot.iter().position(|have| have.value == value) {
+                Some(index) => drop(slot.remove(index)),
+                None => {
+                    let known: Vec<String> = slot.iter().map(|have| show(&have.value)).collect();
                     self.nothing_to_take_out(*token, key, text, &known);
                 }
-                (false, _) if slot.iter().skip(inherited).any(|have| have.value == value) => {}
-                (false, None) => slot.push(self.located(value, *token)),
-                (false, Some(_)) => {}
             }
         }
-        let mut gone = gone.into_iter();
-        slot.retain(|_| !gone.next().unwrap_or(false));
+        slot.reserve_exact(given.len());
+        for At { value: text, token } in given.iter().filter(|at| !at.value.starts_with('!')) {
+            let Some(value) = self.entry(*token, key, text, &read) else { continue };
+            if !slot.iter().any(|have| have.value == value) {
+                slot.push(self.located(value, *token));
+            }
+        }
+    }
+
+    fn entry<T>(
+        &mut self,
+        token: usize,
+        key: &str,
+        text: &str,
+        read: impl Fn(&str) -> Result<T, String>,
+    ) -> Option<T> {
+        read(text).map_err(|why| self.bad(token, &format!("in {key}"), format!("`{text}` {why}"))).ok()
     }
 
     /// A built-in policy may be laid over a host's, which may lack what the built-in one takes out.
     fn nothing_to_take_out(&mut self, token: usize, key: &str, text: &str, known: &[String]) {
-        if matches!(self.source, Source::BuiltIn(_)) {
+        if self.built_in.is_some() {
             return;
         }
         let known: Vec<&str> = known.iter().map(String::as_str).collect();
@@ -189,15 +207,26 @@ impl Builder<'_> {
         );
     }
 
+    /// How text of this file is kept in patterns.
+    fn keep(&self) -> impl KeepText + use<> {
+        let built_in = self.built_in;
+        move |text| match built_in.and_then(|all| same_in(all, text)) {
+            Some(text) => Cow::Borrowed(text),
+            None => Cow::Owned(text.to_owned()),
+        }
+    }
+
     fn paths(&mut self, slot: &mut Vec<Located<PathPattern>>, given: &List<'_>, key: &str) {
+        let keep = self.keep();
         self.list(slot, given, key, ToString::to_string, |text| {
-            PathPattern::new(text).map_err(|why| why.to_string())
+            PathPattern::with(text, &keep).map_err(|why| why.to_string())
         });
     }
 
     fn globs(&mut self, slot: &mut Vec<Located<Glob>>, given: &List<'_>, key: &str) {
+        let keep = self.keep();
         self.list(slot, given, key, ToString::to_string, |text| {
-            Glob::new(text).map_err(|why| why.to_string())
+            Glob::with(text, &keep).map_err(|why| why.to_string())
         });
     }
 
@@ -339,7 +368,7 @@ impl Builder<'_> {
                 continue;
             }
             // What comes with the binary is checked by a test, not in each run.
-            if !matches!(self.source, Source::BuiltIn(_))
+            if self.built_in.is_none()
                 && let Err(why) = check(value)
             {
                 self.bad(*value_token, &format!("for `{bare}` in [variables.{key}]"), why);
@@ -357,7 +386,7 @@ impl Builder<'_> {
     /// What this file keeps or sets against `never` is a mistake that would otherwise show up only as a variable
     /// that is not there.
     fn never(&mut self, slot: &Variables, document: &Document<'_>) {
-        if matches!(self.source, Source::BuiltIn(_)) {
+        if self.built_in.is_some() {
             return;
         }
         let given = &document.variables;

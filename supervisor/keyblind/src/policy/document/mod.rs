@@ -12,10 +12,9 @@ use serde::Deserialize;
 pub(super) use value::{At, Bytes, Entries, Name, Period, RuleOfSocket};
 
 use super::settings::{
-    CacheMode, LateNames, Mark, Mode, NetworkMode, OnDenied, RedactFormat, SocketUse, Tier, Wish,
-    WrittenFiles,
+    CacheMode, LateNames, Mark, Mode, OnDenied, RedactFormat, SocketUse, Tier, Wish, WrittenFiles,
 };
-use super::{Access, Action, BuiltIn, Deliver, ParamKind, Via};
+use super::{Access, Action, BuiltIn, Deliver, NetworkMode, ParamKind, Via};
 
 /// A list of strings, each with its place.
 pub(super) type List<'a> = Option<Vec<At<&'a str>>>;

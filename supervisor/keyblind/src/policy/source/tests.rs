@@ -114,7 +114,7 @@ fn the_option_comes_before_the_users_file_and_must_exist() {
         (Mode::Enforce, "--mode".into())
     );
     let missing = bench.load_with(Some(bench.path("none.toml")), None);
-    assert_eq!(bench.refusal(missing), "cannot read policy /T/none.toml: entity not found");
+    assert_eq!(bench.refusal(missing), "policy /T/none.toml is not there; check the name");
 }
 
 #[test]
@@ -239,5 +239,5 @@ fn what_is_not_a_file_of_text_is_refused_without_waiting() {
     fs::write(&path, vec![b'#'; (1 << 20) + 1]).unwrap();
     assert_eq!(refusal(&path), "policy /T/bytes is larger than 1 MiB; a policy is a text that people read");
     let inside = bench.path("bytes/policy.toml");
-    assert_eq!(refusal(&inside), "cannot read policy /T/bytes/policy.toml: entity not found");
+    assert_eq!(refusal(&inside), "policy /T/bytes/policy.toml is not there; check the name");
 }

@@ -4,105 +4,22 @@
 //! name alone is not enough for values that are words, paths, hosts or numbers.
 
 /// Parts of names, between underscores, that say "secret".
-const WORDS: [&str; 30] = [
-    "KEY",
-    "KEYS",
-    "APIKEY",
-    "TOKEN",
-    "TOKENS",
-    "SECRET",
-    "SECRETS",
-    "PASSWORD",
-    "PASSWORDS",
-    "PASSWD",
-    "PASS",
-    "PWD",
-    "PASSPHRASE",
-    "PASSCODE",
-    "PIN",
-    "CREDENTIAL",
-    "CREDENTIALS",
-    "CREDS",
-    "AUTH",
-    "AUTHORIZATION",
-    "BEARER",
-    "JWT",
-    "PAT",
-    "DSN",
-    "PRIVATE",
-    "COOKIE",
-    "SALT",
-    "SIGNATURE",
-    "WEBHOOK",
-    "OTP",
-];
+const WORDS: &str = "\
+    KEY KEYS APIKEY TOKEN TOKENS SECRET SECRETS PASSWORD PASSWORDS PASSWD PASS PWD PASSPHRASE \
+    PASSCODE PIN CREDENTIAL CREDENTIALS CREDS AUTH AUTHORIZATION BEARER JWT PAT DSN PRIVATE COOKIE \
+    SALT SIGNATURE WEBHOOK OTP";
 
 /// Ends of such parts, for names that do not separate them (`DBPASSWORD`, `apiToken`).
-const ENDS: [&str; 8] =
-    ["TOKEN", "SECRET", "PASSWORD", "PASSWD", "PASSPHRASE", "APIKEY", "CREDENTIAL", "CREDENTIALS"];
+const ENDS: &str = "TOKEN SECRET PASSWORD PASSWD PASSPHRASE APIKEY CREDENTIAL CREDENTIALS";
 
 /// Values that are words of configuration, or passwords that are words: redacting them spoils output and hides
 /// nothing.
-const COMMON: [&str; 58] = [
-    "access",
-    "account",
-    "always",
-    "amazon",
-    "application",
-    "audience",
-    "automatic",
-    "azure",
-    "bearer",
-    "changeme",
-    "client",
-    "default",
-    "delete",
-    "develop",
-    "development",
-    "disable",
-    "disabled",
-    "docker",
-    "enable",
-    "enabled",
-    "example",
-    "external",
-    "github",
-    "gitlab",
-    "google",
-    "hidden",
-    "inherit",
-    "internal",
-    "keyring",
-    "linux",
-    "localhost",
-    "manual",
-    "master",
-    "notset",
-    "oauth2",
-    "optional",
-    "password",
-    "postgres",
-    "postgresql",
-    "private",
-    "prompt",
-    "production",
-    "public",
-    "release",
-    "required",
-    "sandbox",
-    "secret",
-    "service",
-    "session",
-    "staging",
-    "string",
-    "system",
-    "testing",
-    "ubuntu",
-    "undefined",
-    "unknown",
-    "username",
-    "warning",
-];
+const COMMON: &str = "\
+    access account always amazon application audience automatic azure bearer changeme client default \
+    delete develop development disable disabled docker enable enabled example external github gitlab \
+    google hidden inherit internal keyring linux localhost manual master notset oauth2 optional \
+    password postgres postgresql private prompt production public release required sandbox secret \
+    service session staging string system testing ubuntu undefined unknown username warning";
 
 /// The shortest value that is ever redacted, in bytes.
 const SHORTEST: usize = 6;
@@ -144,8 +61,8 @@ fn secret_name(name: &[u8]) -> bool {
         return false;
     }
     name.split(|byte| !byte.is_ascii_alphanumeric()).any(|part| {
-        WORDS.iter().any(|word| word.as_bytes() == part)
-            || ENDS.iter().any(|end| part.ends_with(end.as_bytes()))
+        WORDS.split(' ').any(|word| word.as_bytes() == part)
+            || ENDS.split(' ').any(|end| part.ends_with(end.as_bytes()))
     })
 }
 
@@ -159,7 +76,7 @@ fn number(value: &[u8]) -> bool {
 }
 
 fn common(value: &[u8]) -> bool {
-    COMMON.iter().any(|word| word.as_bytes().eq_ignore_ascii_case(value))
+    COMMON.split(' ').any(|word| word.as_bytes().eq_ignore_ascii_case(value))
 }
 
 /// A path, or a list of them, unless a component is as random as a key: those of AWS may begin with a slash.

@@ -1,0 +1,109 @@
+//! `[network]`: which network a run has, and which addresses it must not reach.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use super::Located;
+use super::word::named;
+
+named!(NetworkMode { Host = "host", Loopback = "loopback", None = "none" });
+
+/// Which network a run has. Ordered: a later one is tighter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum NetworkMode {
+    /// The host's.
+    Host,
+    /// Its own loopback interface.
+    Loopback,
+    /// Nothing.
+    None,
+}
+
+/// Addresses that a run must not reach.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum NetworkDeny {
+    /// The metadata services of clouds, [`METADATA`].
+    Metadata,
+    /// An address or a network.
+    Net {
+        /// Host bits are zero.
+        address: IpAddr,
+        /// Bits that count, at most 32 or 128.
+        prefix: u8,
+    },
+}
+
+/// Addresses at which clouds tell a machine its own credentials: AWS, Azure, Google and others; AWS ECS and EKS;
+/// AWS over IPv6; Alibaba.
+pub const METADATA: [IpAddr; 5] = [
+    IpAddr::V4(Ipv4Addr::new(169, 254, 169, 254)),
+    IpAddr::V4(Ipv4Addr::new(169, 254, 170, 2)),
+    IpAddr::V4(Ipv4Addr::new(169, 254, 170, 23)),
+    IpAddr::V6(Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254)),
+    IpAddr::V4(Ipv4Addr::new(100, 100, 100, 200)),
+];
+
+/// How many bits an address of that family has.
+fn bits_of(address: IpAddr) -> u8 {
+    if address.is_ipv4() { 32 } else { 128 }
+}
+
+impl fmt::Display for NetworkDeny {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            NetworkDeny::Metadata => f.write_str("metadata"),
+            NetworkDeny::Net { address, prefix } if *prefix == bits_of(*address) => {
+                write!(f, "{address}")
+            }
+            NetworkDeny::Net { address, prefix } => write!(f, "{address}/{prefix}"),
+        }
+    }
+}
+
+impl NetworkDeny {
+    /// Whether everything that `other` denies is denied.
+    pub fn covers(&self, other: &NetworkDeny) -> bool {
+        match (*self, *other) {
+            (one, other) if one == other => true,
+            (NetworkDeny::Metadata, NetworkDeny::Net { address, prefix }) => {
+                prefix == bits_of(address) && self.contains(address)
+            }
+            (NetworkDeny::Net { .. }, NetworkDeny::Metadata) => {
+                METADATA.iter().all(|one| self.contains(*one))
+            }
+            (NetworkDeny::Net { prefix: ours, .. }, NetworkDeny::Net { address, prefix }) => {
+                ours <= prefix && self.contains(address)
+            }
+            (NetworkDeny::Metadata, NetworkDeny::Metadata) => true,
+        }
+    }
+
+    /// Whether connecting to `address` is denied. An IPv4 address written as IPv6 (`::ffff:a.b.c.d`) is the same
+    /// address.
+    pub fn contains(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        match *self {
+            NetworkDeny::Metadata => METADATA.contains(&address),
+            NetworkDeny::Net { address: net, prefix } => match (net, address) {
+                (IpAddr::V4(net), IpAddr::V4(address)) => {
+                    let differ = net.to_bits() ^ address.to_bits();
+                    u32::from(prefix) <= differ.leading_zeros()
+                }
+                (IpAddr::V6(net), IpAddr::V6(address)) => {
+                    let differ = net.to_bits() ^ address.to_bits();
+                    u32::from(prefix) <= differ.leading_zeros()
+                }
+                _ => false,
+            },
+        }
+    }
+}
+
+/// `[network]`
+#[derive(Debug, Clone, PartialEq)]
+pub struct Network {
+    /// Which network.
+    pub mode: Located<NetworkMode>,
+    /// Addresses denied in it.
+    pub deny: Vec<Located<NetworkDeny>>,
+}
