@@ -209,6 +209,7 @@ impl Attack {
             return;
         }
         let (outcome, worked) = self.try_it(&mut twin, tier, Some(&bare));
+        outcome.assert_supervised();
         match self.cell(tier) {
             Cell::Held(says) => {
                 assert!(!worked, "{}: not held\n{outcome}", self.title);

@@ -103,6 +103,9 @@ impl Job {
         for path in left_bare.keys().chain(left.keys()) {
             assert!(left_bare.get(path) == left.get(path), "{} differs\n{}", path.display(), all());
         }
+        if tier != Tier::Bare {
+            outcome.assert_supervised();
+        }
         outcome.assert_clean(&site);
     }
 

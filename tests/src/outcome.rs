@@ -97,6 +97,19 @@ impl Outcome {
         self.events().into_iter().filter(|event| event["kind"] == kind).collect()
     }
 
+    /// The command ran, and in the tier that was asked for: a refusal to start holds every attack.
+    ///
+    /// # Panics
+    /// If it did not.
+    #[track_caller]
+    pub fn assert_supervised(&self) -> &Self {
+        let started = self.events_of("run.started");
+        let tiers: Vec<_> = started.iter().filter_map(|event| event["tier"].as_str()).collect();
+        assert_eq!(tiers, [self.tier.name()], "{self}");
+        assert_eq!(self.events_of("run.ended").len(), 1, "{self}");
+        self
+    }
+
     /// Ends with this status.
     ///
     /// # Panics

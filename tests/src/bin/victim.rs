@@ -31,7 +31,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     serve(UnixListener::bind(&socket)?, value.clone());
     serve(UnixListener::bind_addr(&SocketAddr::from_abstract_name(&name)?)?, value.clone());
     let segment = share(&value)?;
-    key(&c_name, &value)?;
+    let key = key(&c_name, &value)?;
     let shm = format!("/dev/shm/{name}");
     let mut options = std::fs::OpenOptions::new();
     options.write(true).create_new(true).mode(0o600).open(&shm)?.write_all(value.as_bytes())?;
@@ -43,12 +43,16 @@ fn main() -> Result<(), Box<dyn Error>> {
     std::io::stdin().read_to_end(&mut Vec::new())?;
 
     const REMOVE: i64 = 0;
+    const UNLINK: i64 = 9;
+    call(libc::SYS_keyctl, [Arg::Int(UNLINK), Arg::Int(key), Arg::Int(USER_KEYRING)])?;
     call(libc::SYS_shmctl, [Arg::Int(segment), Arg::Int(REMOVE), Arg::Int(0)])?;
     std::fs::remove_file(shm)?;
     call(libc::SYS_mq_unlink, [Arg::In(c_name.as_bytes_with_nul())])?;
     drop((memory, queue));
     Ok(())
 }
+
+const USER_KEYRING: i64 = -4;
 
 /// Tells every caller of `listener` the value.
 fn serve(listener: UnixListener, value: String) {
@@ -70,9 +74,8 @@ fn share(value: &str) -> Result<i64, Box<dyn Error>> {
     Ok(id)
 }
 
-/// A key in the user's keyring, readable by the user. It expires, as nothing else removes it.
-fn key(name: &CString, value: &str) -> Result<(), Box<dyn Error>> {
-    const USER_KEYRING: i64 = -4;
+/// A key in the user's keyring, readable by the user. It expires, should this program be killed.
+fn key(name: &CString, value: &str) -> Result<i64, Box<dyn Error>> {
     const SET_PERMISSION: i64 = 5;
     const SET_TIMEOUT: i64 = 15;
     const ALL_FOR_POSSESSOR_AND_USER: i64 = 0x3f3f_0000;
@@ -89,8 +92,8 @@ fn key(name: &CString, value: &str) -> Result<(), Box<dyn Error>> {
         ],
     )?;
     call(libc::SYS_keyctl, [Arg::Int(SET_PERMISSION), Arg::Int(id), Arg::Int(ALL_FOR_POSSESSOR_AND_USER)])?;
-    call(libc::SYS_keyctl, [Arg::Int(SET_TIMEOUT), Arg::Int(id), Arg::Int(600)])?;
-    Ok(())
+    call(libc::SYS_keyctl, [Arg::Int(SET_TIMEOUT), Arg::Int(id), Arg::Int(60)])?;
+    Ok(id)
 }
 
 /// A POSIX message queue with the value as its first message.
