@@ -9,7 +9,9 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::Duration;
 
-use nix::pty::{Winsize, openpty};
+use nix::fcntl::OFlag;
+use nix::pty::{grantpt, posix_openpt, ptsname_r, unlockpt};
+use nix::sys::stat::Mode;
 use nix::sys::termios::{Termios, tcgetattr};
 
 use crate::canary::contains;
@@ -31,6 +33,25 @@ pub struct Terminal {
 /// What has not appeared by then never will.
 const LONGEST: Duration = Duration::from_secs(60);
 
+fn set_size(line: &OwnedFd, rows: u16, columns: u16) {
+    let side = Stdio::from(line.try_clone().expect("a descriptor"));
+    let (rows, columns) = (rows.to_string(), columns.to_string());
+    let status = Command::new("stty").args(["rows", &rows, "cols", &columns]).stdin(side).status();
+    assert!(status.expect("stty starts").success());
+}
+
+/// Both sides of a new pseudo-terminal. They close on exec from the first moment: another test's command that held one
+/// would keep the terminal from ending.
+fn open() -> (File, OwnedFd) {
+    let both = OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
+    let master = posix_openpt(both).expect("a terminal");
+    grantpt(&master).expect("its other side");
+    unlockpt(&master).expect("its other side");
+    let name = ptsname_r(&master).expect("its name");
+    let line = nix::fcntl::open(name.as_str(), both, Mode::empty()).expect("its other side");
+    (File::from(OwnedFd::from(master)), line)
+}
+
 impl Terminal {
     /// Starts `run` as the leader of a session on a terminal of 24 rows and 80 columns.
     ///
@@ -38,10 +59,10 @@ impl Terminal {
     /// If it cannot be started.
     #[must_use]
     pub fn start(site: &Site, run: &Run) -> Self {
-        let size = Winsize { ws_row: 24, ws_col: 80, ws_xpixel: 0, ws_ypixel: 0 };
-        let pair = openpty(&size, None).expect("a terminal");
+        let (keyboard, line) = open();
         let (uid, gid) = agent();
-        fchown(&pair.slave, Some(uid), Some(gid)).expect("the terminal is the user's");
+        fchown(&line, Some(uid), Some(gid)).expect("the terminal is the user's");
+        set_size(&line, 24, 80);
         let (plain, _) = site.command(run);
         // setsid(1) makes the terminal the controlling one, which takes a call between fork and exec.
         let mut command = Command::new("setsid");
@@ -50,9 +71,8 @@ impl Terminal {
         if let Some(dir) = plain.get_current_dir() {
             command.current_dir(dir);
         }
-        let side = || Stdio::from(pair.slave.try_clone().expect("a descriptor"));
+        let side = || Stdio::from(line.try_clone().expect("a descriptor"));
         let child = command.stdin(side()).stdout(side()).stderr(side()).spawn().expect("setsid starts");
-        let keyboard = File::from(pair.master);
         let mut screen = keyboard.try_clone().expect("a descriptor");
         let (sender, pieces) = channel();
         std::thread::spawn(move || {
@@ -66,7 +86,7 @@ impl Terminal {
                 }
             }
         });
-        Self { child, keyboard, line: pair.slave, pieces, seen: Vec::new() }
+        Self { child, keyboard, line, pieces, seen: Vec::new() }
     }
 
     /// Types.
@@ -82,10 +102,7 @@ impl Terminal {
     /// # Panics
     /// If stty(1) cannot be run.
     pub fn resize(&self, rows: u16, columns: u16) {
-        let side = Stdio::from(self.line.try_clone().expect("a descriptor"));
-        let (rows, columns) = (rows.to_string(), columns.to_string());
-        let status = Command::new("stty").args(["rows", &rows, "cols", &columns]).stdin(side).status();
-        assert!(status.expect("stty starts").success());
+        set_size(&self.line, rows, columns);
     }
 
     /// Waits until `text` has appeared, and forgets everything up to it.

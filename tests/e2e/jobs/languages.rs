@@ -1,10 +1,11 @@
 //! Interpreters and runtimes.
 
-use keyblind_tests::{Feature, Job, in_each_tier};
+use keyblind_tests::{Feature, Job, Tier, in_each_tier};
 
+use super::SHARED;
 use super::packages::toolchain;
 
-in_each_tier!(Job; node, python, jvm, jvm_stack_trace, rust_panic_with_backtrace);
+in_each_tier!(Job; node, python, python_multiprocessing, jvm, jvm_stack_trace, rust_panic_with_backtrace);
 
 fn node() -> Job {
     Job::new(
@@ -23,20 +24,30 @@ fn node() -> Job {
 fn python() -> Job {
     Job::new(
         r#"/usr/bin/python3 - <<'END'
-import os, subprocess, sys, tempfile, threading, multiprocessing, sqlite3, ssl, json
+import os, subprocess, sys, tempfile, threading, sqlite3, ssl, json
 print(sys.version_info[:2], sys.stdin.isatty())
-def square(n): return n * n
-if __name__ == "__main__":
-    with multiprocessing.get_context("fork").Pool(4) as pool: print(pool.map(square, range(10)))
-    with tempfile.TemporaryDirectory() as d: open(os.path.join(d, "f"), "w").write("x")
-    print(subprocess.run(["sh", "-c", "echo child; exit 4"], capture_output=True))
-    t = threading.Thread(target=lambda: print("thread")); t.start(); t.join()
-    print(json.dumps({"cpu": os.cpu_count() > 0, "user": os.getuid() > 0}), os.path.expanduser("~") == os.environ["HOME"])
-    sys.stderr.write("to stderr\n"); sys.exit(3)
+with tempfile.TemporaryDirectory() as d: open(os.path.join(d, "f"), "w").write("x")
+print(subprocess.run(["sh", "-c", "echo child; exit 4"], capture_output=True))
+t = threading.Thread(target=lambda: print("thread")); t.start(); t.join()
+print(json.dumps({"cpu": os.cpu_count() > 0, "user": os.getuid() > 0}), os.path.expanduser("~") == os.environ["HOME"])
+sys.stderr.write("to stderr\n"); sys.exit(3)
 END"#,
     )
     .needs(Feature::Python3)
     .code(3)
+}
+
+/// Its locks are POSIX semaphores, which live in `/dev/shm`.
+fn python_multiprocessing() -> Job {
+    Job::new(
+        r#"/usr/bin/python3 - <<'END'
+import multiprocessing
+def square(n): return n * n
+with multiprocessing.get_context("fork").Pool(4) as pool: print(pool.map(square, range(10)))
+END"#,
+    )
+    .needs(Feature::Python3)
+    .breaks_in(Tier::InPlace, SHARED)
 }
 
 fn jvm() -> Job {

@@ -4,3 +4,7 @@ mod languages;
 mod packages;
 mod shell;
 mod tools;
+
+/// Why `/dev/shm` is closed in place.
+const SHARED: &str =
+    "without mounts /dev/shm is the host's, with what other processes of the user keep there";

@@ -1,11 +1,13 @@
 //! What a shell does all day.
 
-use keyblind_tests::{Job, in_each_tier};
+use keyblind_tests::{Job, Tier, in_each_tier};
+
+use super::SHARED;
 
 in_each_tier!(
     Job;
     bash, pipeline, early_end_of_a_pipeline, fifty_children, status_of_the_command, death_by_signal, statuses, signals,
-    binary_output, files_and_links, temporary_files, no_newline
+    binary_output, files_and_links, temporary_files, shared_memory_files, streams_by_name, no_newline
 );
 
 fn bash() -> Job {
@@ -24,7 +26,7 @@ HERE
 
 fn pipeline() -> Job {
     let words: String = (0..200_000).map(|number| format!("word{}\n", number * 7919 % 1000)).collect();
-    Job::new("sort | uniq -c | sort -rn -k1,1 -k2,2 | tee all.txt | head -5; wc -l <all.txt").stdin(words)
+    Job::new("sort | uniq -c | sort -rn -k1,1 -k2,2 | tee all.txt | tail -n 5; wc -l <all.txt").stdin(words)
 }
 
 /// The writer gets SIGPIPE, and the caller's own feeder EPIPE.
@@ -78,9 +80,22 @@ fn files_and_links() -> Job {
 
 fn temporary_files() -> Job {
     Job::new(
-        "f=$(mktemp); d=$(mktemp -d); echo x >$f; echo y >$d/y; cat $f $d/y; rm -r $f $d; \
-              echo z >/dev/shm/kb-$$; cat /dev/shm/kb-$$; rm /dev/shm/kb-$$; [ -w /tmp ] && echo writable; echo gone >/dev/null",
+        "f=$(mktemp); d=$(mktemp -d); echo x >$f; echo y >$d/y; cat $f $d/y; rm -r $f $d; echo gone >/dev/null; \
+         head -c 4 /dev/zero | od -An -tx1; head -c 9 /dev/urandom | wc -c; echo full >/dev/full",
     )
+    .code(1)
+}
+
+fn shared_memory_files() -> Job {
+    Job::new("echo z >/dev/shm/kb-$$; cat /dev/shm/kb-$$; rm /dev/shm/kb-$$; [ -w /tmp ] && echo writable")
+        .breaks_in(Tier::InPlace, SHARED)
+}
+
+/// Scripts name their streams so.
+fn streams_by_name() -> Job {
+    Job::new("echo one >/dev/stdout; echo two >/dev/stderr; cat </dev/stdin; echo three >/proc/self/fd/1; echo four >/dev/fd/2; \
+              cat <(echo five) | tee /dev/stderr")
+    .stdin("from stdin\n")
 }
 
 fn no_newline() -> Job {

@@ -4,6 +4,8 @@
 //! descendants alone. Hard limits are lifted, so that what keyblind lowers was high.
 
 use std::error::Error;
+use std::io;
+use std::os::fd::AsFd;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
@@ -11,6 +13,7 @@ use std::process::Command;
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::resource::{RLIM_INFINITY, Resource, setrlimit};
+use nix::sys::stat::{SFlag, fstat};
 use nix::unistd::{Gid, Uid, setgid, setgroups, setuid};
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -28,6 +31,12 @@ fn main() -> Result<(), Box<dyn Error>> {
     setrlimit(Resource::RLIMIT_CORE, RLIM_INFINITY, RLIM_INFINITY)?;
     if who == "user" {
         const USER: u32 = 1000;
+        for stream in [io::stdin().as_fd(), io::stdout().as_fd(), io::stderr().as_fd()] {
+            // A pipe belongs to whoever made it, and /dev/stdout can be opened only by its owner.
+            if SFlag::from_bits_truncate(fstat(stream)?.st_mode) & SFlag::S_IFMT == SFlag::S_IFIFO {
+                std::os::unix::fs::fchown(stream, Some(USER), Some(USER))?;
+            }
+        }
         setgroups(&[])?;
         setgid(Gid::from_raw(USER))?;
         setuid(Uid::from_raw(USER))?;
