@@ -5,6 +5,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use keyblind_redact::OperatorRule;
+
 use super::word::named;
 use super::{Glob, Located, PathPattern};
 
@@ -349,16 +351,29 @@ pub enum WrittenFiles {
 pub struct RedactRule {
     /// Unique; what marks and events cite.
     pub id: Located<String>,
-    /// A regular expression; valid. Matches all `examples` and no `counter_examples`.
+    /// In the redactor's pattern language; valid. Finds something in all `examples` and nothing in
+    /// `counter_examples`.
     pub pattern: Located<String>,
-    /// A literal that each match holds, so that most input is not tried.
+    /// A text that each example holds.
     pub keyword: Option<String>,
     /// Why.
     pub reason: String,
-    /// Texts that it must find.
+    /// Texts that it must find something in.
     pub examples: Vec<String>,
     /// Texts that it must leave alone.
     pub counter_examples: Vec<String>,
+}
+
+impl RedactRule {
+    /// The rule as the redactor takes it. It takes every rule of a policy: reading the policy has tried.
+    pub fn operator_rule(&self) -> OperatorRule {
+        OperatorRule {
+            id: self.id.value.clone(),
+            pattern: self.pattern.value.clone(),
+            examples: self.examples.clone(),
+            counter_examples: self.counter_examples.clone(),
+        }
+    }
 }
 
 /// `[redact]`

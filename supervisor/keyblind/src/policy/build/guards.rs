@@ -1,5 +1,7 @@
 //! Guards and redaction rules: lists of tables, each with an id and a reason.
 
+use keyblind_redact::{Matcher, RuleError};
+
 use super::super::document::{At, GuardDoc, KeysDoc, RuleDoc};
 use super::super::{Access, Action, Base, Guard, GuardKeys, Located, NamePattern, PathPattern, RedactRule};
 use super::{Builder, read};
@@ -207,50 +209,55 @@ impl Builder<'_> {
             self.problem(doc.id.token, "missing key `pattern` in [[redact.rule]]", "add `pattern = …`");
             return None;
         };
-        let regex = match regex::bytes::RegexBuilder::new(pattern.value).size_limit(1 << 20).build() {
-            Ok(regex) => regex,
-            Err(error) => {
-                self.bad(pattern.token, "for `pattern` in [[redact.rule]]", read::regex_error(error));
-                return None;
-            }
-        };
-        if regex.is_match(b"") {
-            let label = "matches nothing at all, and so everywhere; make it longer";
-            self.bad(pattern.token, "for `pattern` in [[redact.rule]]", label);
-        }
-        let keyword = doc.keyword;
-        let finds = |text: &str| {
-            regex.find_iter(text.as_bytes()).any(|found| {
-                keyword.is_none_or(|keyword| {
-                    let found = String::from_utf8_lossy(found.as_bytes());
-                    found.contains(keyword.value)
-                })
-            })
-        };
         let examples = doc.examples.as_deref().unwrap_or_default();
-        if examples.is_empty() {
-            let label = "add `examples = [\"…\"]`: a rule shows what it finds";
-            self.problem(doc.id.token, format!("rule `{}` has no examples", id.value), label);
-        }
-        for example in examples.iter().filter(|example| !finds(example.value)) {
-            let label = match keyword {
-                Some(_) => "the pattern and the keyword do not find this",
-                None => "the pattern does not find this",
-            };
-            self.bad(example.token, "in `examples` in [[redact.rule]]", label);
-        }
         let counter = doc.counter_examples.as_deref().unwrap_or_default();
-        for example in counter.iter().filter(|example| finds(example.value)) {
-            self.bad(example.token, "in `counter_examples` in [[redact.rule]]", "the pattern finds this");
-        }
         let texts = |list: &[At<&str>]| list.iter().map(|at| at.value.to_owned()).collect();
-        Some(RedactRule {
+        let rule = RedactRule {
             id,
             pattern: self.located(pattern.value.to_owned(), pattern.token),
-            keyword: keyword.map(|at| at.value.to_owned()),
+            keyword: doc.keyword.map(|at| at.value.to_owned()),
             reason,
             examples: texts(examples),
             counter_examples: texts(counter),
-        })
+        };
+        self.rule_makes_sense(doc, pattern, &rule);
+        Some(rule)
+    }
+
+    /// The engine itself says whether it can use a rule: what passes here never fails in a run.
+    fn rule_makes_sense(&mut self, doc: &RuleDoc<'_>, pattern: At<&str>, rule: &RedactRule) {
+        let nth = |list: &Option<Vec<At<&str>>>, number: usize| {
+            list.as_ref()
+                .and_then(|list| list.get(number.saturating_sub(1)))
+                .map_or(doc.id.token, |at| at.token)
+        };
+        match Matcher::builder().rule(&rule.operator_rule()).err() {
+            None => {}
+            Some(RuleError::Pattern { reason, .. }) => {
+                self.bad(pattern.token, "for `pattern` in [[redact.rule]]", reason);
+            }
+            Some(RuleError::Example { number, .. }) => {
+                let token = nth(&doc.examples, number);
+                self.bad(token, "in `examples` in [[redact.rule]]", "the pattern does not find this");
+            }
+            Some(RuleError::CounterExample { number, .. }) => {
+                let token = nth(&doc.counter_examples, number);
+                self.bad(token, "in `counter_examples` in [[redact.rule]]", "the pattern finds this");
+            }
+            Some(_) => {
+                let label = "a built-in rule has this name; take another";
+                self.bad(doc.id.token, "for `id` in [[redact.rule]]", label);
+            }
+        }
+        if rule.examples.is_empty() {
+            let label = "add `examples = [\"…\"]`: a rule shows what it finds";
+            self.problem(doc.id.token, format!("rule `{}` has no examples", rule.id.value), label);
+        }
+        if let Some(At { value: keyword, token }) = doc.keyword
+            && !rule.examples.iter().all(|example| example.contains(keyword))
+        {
+            let label = "not every example holds it";
+            self.bad(token, "for `keyword` in [[redact.rule]]", label);
+        }
     }
 }

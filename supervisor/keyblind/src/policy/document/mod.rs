@@ -305,16 +305,17 @@ pub(super) struct RuleDoc<'a> {
     /// Unique name; stands in marks and events. Mandatory.
     #[serde(borrow)]
     pub(super) id: At<&'a str>,
-    /// A regular expression for the secret. Mandatory.
+    /// What to hide: plain text with runs of characters such as `<hex 32>`, and `|` where the hidden part begins if
+    /// that is not the start (`docs/redaction.md`). Mandatory.
     #[serde(borrow, default)]
     pub(super) pattern: Option<At<&'a str>>,
-    /// A text that each match holds; input without it is not searched.
+    /// A text that each example holds: a reader's check, the redactor finds its own.
     #[serde(borrow, default)]
     pub(super) keyword: Option<At<&'a str>>,
     /// Why. Mandatory.
     #[serde(borrow)]
     pub(super) reason: At<&'a str>,
-    /// Texts that it must find. At least one.
+    /// Texts that it must find something in. At least one.
     #[serde(borrow, default)]
     pub(super) examples: List<'a>,
     /// Texts that it must leave alone.

@@ -83,11 +83,11 @@ encodings = ["!reverse"]
 written_files = "redact"
 [[redact.rule]]
 id = "r"
-pattern = "zz[0-9]+"
+pattern = "zzz<digit 2..>"
 keyword = "zz"
 reason = "ours"
-examples = ["zz12"]
-counter_examples = ["zz"]
+examples = ["zzz12"]
+counter_examples = ["zzz"]
 [events]
 store = "~/events"
 keep = { days = 7, bytes = 1000 }

@@ -167,7 +167,7 @@ fn sockets_devices_and_addresses() {
 fn redaction_and_events() {
     check("redact.rules", "[redact]\nrules = [\"!default\"]", "");
     check("redact.encodings", "[redact]\nencodings = [\"!hex\"]", "");
-    let rule = "[[redact.rule]]\nid = \"r\"\npattern = \"x1\"\nreason = \"r\"\nexamples = [\"x1\"]";
+    let rule = "[[redact.rule]]\nid = \"r\"\npattern = \"xyz1\"\nreason = \"r\"\nexamples = [\"xyz1\"]";
     check("redact.rule `r`", "", rule);
     differ("events.store", "", "[events]\nstore = \"/srv/log\"");
     check("events.keep.days", "", "[events]\nkeep = { days = 40 }");
