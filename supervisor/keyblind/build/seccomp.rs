@@ -58,6 +58,7 @@ struct Only {
     arg: u32,
     mask: u64,
     values: Vec<u64>,
+    in_place: Option<Vec<u64>>,
     refused: Option<Refused>,
     reason: String,
 }
@@ -150,12 +151,13 @@ fn only_program(table: &Table, variant: &Variant) -> Result<ScmpFilterContext, B
         add(&mut filter, ScmpAction::Allow, &rule.call, &[])?;
     }
     for rule in &table.only {
-        for value in &rule.values {
+        let values = rule.in_place.as_ref().filter(|_| variant.in_place).unwrap_or(&rule.values);
+        for value in values {
             add(&mut filter, ScmpAction::Allow, &rule.call, &[masked(rule.arg, rule.mask, *value)])?;
         }
         if let Some(refused) = &rule.refused {
             let step = usize::try_from(refused.step.unwrap_or(1))?;
-            for value in (0..refused.below).step_by(step).filter(|value| !rule.values.contains(value)) {
+            for value in (0..refused.below).step_by(step).filter(|value| !values.contains(value)) {
                 let answer = action(&refused.action)?;
                 add(&mut filter, answer, &rule.call, &[masked(rule.arg, rule.mask, value)])?;
             }

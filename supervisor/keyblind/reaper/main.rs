@@ -5,8 +5,8 @@
 //! there is no secret in it to take. It stands outside the run's Landlock domain: the run can neither signal nor
 //! trace it.
 //!
-//! `reap COMMAND-PID`: descriptor 3 is read: each byte is a signal to pass to the command's process group, the end
-//! of the file means that the supervisor is gone. Descriptor 4 is written: records of [`RECORD`] bytes.
+//! `reap COMMAND-PID`: descriptor 3 is read: each byte is a signal to pass to the command's process group (255: kill
+//! everything), the end of the file means that the supervisor is gone. Descriptor 4 is written: records of [`RECORD`] bytes.
 //! `sweep CGROUP SCRATCH`: descriptor 3 as above (any byte: nothing left to do); 4 is the directory in which the
 //! run's cgroup is, 5 the one in which its directory for temporary files is. An empty name: there is none.
 
@@ -24,13 +24,15 @@ const RECORD: usize = 24;
 const SUPERVISOR: i32 = 3;
 const REPORT: i32 = 4;
 
+/// In place of a signal: kill everything and report.
+const END_ALL: u8 = 255;
+
 const WNOHANG: i32 = 1;
 const WUNTRACED: i32 = 2;
 const WCONTINUED: i32 = 8;
 const SIGKILL: i32 = 9;
 const PR_SET_DUMPABLE: usize = 4;
 const PR_SET_NAME: usize = 15;
-const PR_SET_CHILD_SUBREAPER: usize = 36;
 
 core::arch::global_asm!(".globl _start", "_start:", "mov rdi, rsp", "and rsp, -16", "call {main}", "ud2", main = sym main);
 
@@ -40,11 +42,16 @@ unsafe extern "C" fn main(stack: *const usize) -> ! {
     // SAFETY: the kernel lays out argc and then argc pointers to NUL-terminated strings (execve(2)).
     let argument = |n: usize| unsafe { if n < *stack { terminated(*stack.add(1 + n) as *const u8) } else { &[0] } };
     sys::prctl(PR_SET_DUMPABLE, 0);
-    sys::prctl(PR_SET_NAME, c"keyblind-reaper".as_ptr() as usize);
     let child_events = sys::child_events();
     match argument(1).first() {
-        Some(b'r') => reap(number(argument(2)), child_events as i32),
-        _ => sweep::sweep(argument(2), argument(3)),
+        Some(b'r') => {
+            sys::prctl(PR_SET_NAME, c"keyblind-reaper".as_ptr() as usize);
+            reap(number(argument(2)), child_events as i32)
+        }
+        _ => {
+            sys::prctl(PR_SET_NAME, c"keyblind-sweep".as_ptr() as usize);
+            sweep::sweep(argument(2), argument(3))
+        }
     }
 }
 
@@ -69,46 +76,72 @@ fn number(digits: &[u8]) -> i32 {
 }
 
 fn reap(command: i32, child_events: i32) -> ! {
-    // Without a PID namespace orphans would go to the host's pid 1 and outlive the run.
-    sys::prctl(PR_SET_CHILD_SUBREAPER, 1);
     let mut fds = [
         PollFd { fd: SUPERVISOR, events: sys::POLLIN, revents: 0 },
         PollFd { fd: child_events, events: sys::POLLIN, revents: 0 },
     ];
     let mut buffer = [0u8; 256];
     loop {
-        if let Some(status) = collect(command) {
-            let killed = end_all(true);
-            report(b'E', status, &[]);
-            report(b'N', killed, &[]);
-            sys::exit(0);
-        }
-        sys::poll(&mut fds, -1);
-        sys::read(child_events, &mut buffer);
-        if fds[0].revents != 0 {
+        let mut end = collect(command);
+        if end == End::NotYet {
+            sys::poll(&mut fds, -1);
+            sys::read(child_events, &mut buffer);
+            if fds[0].revents == 0 {
+                continue;
+            }
             let n = sys::read(SUPERVISOR, &mut buffer);
             if n == 0 || (n < 0 && n != sys::EINTR) {
-                end_all(false);
+                end_all(command, false);
                 sys::exit(1);
             }
-            for signal in buffer.iter().take(n.max(0) as usize) {
-                // The group, as a terminal would; the command alone when it has left its group.
-                if sys::kill(-command, i32::from(*signal)) < 0 {
-                    sys::kill(command, i32::from(*signal));
-                }
+            let signals = &buffer[..n.max(0) as usize];
+            if !signals.contains(&END_ALL) {
+                signals.iter().for_each(|signal| pass_on(command, i32::from(*signal)));
+                continue;
             }
+            end = End::Asked;
         }
+        let (killed, last) = end_all(command, true);
+        let status = match end {
+            End::Status(status) => status,
+            _ => last,
+        };
+        report(b'E', status, &[]);
+        report(b'N', killed, &[]);
+        sys::exit(0);
     }
 }
 
-/// Waits for everything that has changed state. Returns the command's wait status once it has ended.
-fn collect(command: i32) -> Option<i32> {
-    let mut ended = None;
+/// To the command's process group, as a terminal would; and to the command itself when it has left its group.
+fn pass_on(command: i32, signal: i32) {
+    let group = sys::getpgid(command) as i32;
+    if group != command {
+        sys::kill(command, signal);
+    }
+    sys::kill(-command, signal);
+}
+
+#[derive(PartialEq)]
+enum End {
+    NotYet,
+    /// The command ended with this wait status.
+    Status(i32),
+    /// The supervisor wants the run ended.
+    Asked,
+}
+
+/// Waits for everything that has changed state.
+fn collect(command: i32) -> End {
+    let mut ended = End::NotYet;
     loop {
         let mut status = 0;
         let pid = sys::wait4(&mut status, WNOHANG | WUNTRACED | WCONTINUED);
         if pid == sys::EINTR {
             continue;
+        }
+        if pid == sys::ECHILD && ended == End::NotYet {
+            // Nobody is left, and nobody said how the command ended.
+            return End::Status(SIGKILL);
         }
         if pid <= 0 {
             return ended;
@@ -119,44 +152,52 @@ fn collect(command: i32) -> Option<i32> {
         match status & 0xff {
             0x7f => report(b'S', (status >> 8) & 0xff, &[]),
             0xff if status == 0xffff => report(b'C', 0, &[]),
-            _ => ended = Some(status),
+            _ => ended = End::Status(status),
         }
     }
 }
 
 /// Kills and waits for every process that is left. It is over when there is nobody to wait for: orphans come to
-/// this process, so none can be missed by having moved. Returns how many there were.
-fn end_all(name_them: bool) -> i32 {
-    let mut killed = 0;
-    let mut first = true;
+/// this process, so none can be missed by having moved. Returns how many there were besides the command, and the
+/// command's wait status if it was among them.
+fn end_all(command: i32, name_them: bool) -> (i32, i32) {
+    let (mut killed, mut last) = (0, SIGKILL);
+    let mut names = name_them;
     loop {
         let mut status = 0;
-        match sys::wait4(&mut status, WNOHANG) {
-            sys::ECHILD => return killed,
-            0 => {
-                let names = first && name_them;
-                first = false;
-                if sys::getpid() == 1 {
-                    if names {
-                        processes::each_child_of(1, |_, name| report(b'K', 0, name));
-                    }
-                    sys::kill(-1, SIGKILL);
-                    sys::wait4(&mut status, 0);
-                    killed += 1;
-                } else {
-                    processes::each_child_of(sys::getpid(), |pid, name| {
-                        if names {
-                            report(b'K', pid, name);
-                        }
-                        sys::kill(pid, SIGKILL);
-                    });
-                    sys::wait4(&mut status, 0);
-                    killed += 1;
-                }
-            }
-            sys::EINTR => {}
-            _ => killed += 1,
+        let mut pid = sys::wait4(&mut status, WNOHANG);
+        if pid == 0 {
+            kill_children(command, names);
+            names = false;
+            pid = sys::wait4(&mut status, 0);
         }
+        if pid == sys::ECHILD {
+            return (killed, last);
+        }
+        if pid as i32 == command {
+            last = status;
+        } else if pid > 0 {
+            killed += 1;
+        }
+    }
+}
+
+fn kill_children(command: i32, names: bool) {
+    let name = |pid: i32, name: &[u8]| {
+        if names && pid != command {
+            report(b'K', pid, name);
+        }
+    };
+    if sys::getpid() == 1 {
+        if names {
+            processes::each_child_of(1, name);
+        }
+        sys::kill(-1, SIGKILL);
+    } else {
+        processes::each_child_of(sys::getpid(), |pid, comm| {
+            name(pid, comm);
+            sys::kill(pid, SIGKILL);
+        });
     }
 }
 

@@ -77,6 +77,8 @@ fn empty(dir: i32, depth: u32) {
     if again < 0 {
         return;
     }
+    // A directory that its owner may not write to keeps what is in it.
+    sys::fchmodat(again as i32, b".\0", 0o700);
     let mut entries = [0u8; 2048];
     loop {
         let filled = sys::getdents(again as i32, &mut entries);
@@ -94,7 +96,14 @@ fn empty(dir: i32, depth: u32) {
             if name.starts_with(b".\0") || name.starts_with(b"..\0") || remove(dir, name, 0) == 0 {
                 continue;
             }
-            let inner = sys::openat(again, name, sys::O_DIRECTORY_CLOEXEC | sys::O_NOFOLLOW);
+            let flags = sys::O_DIRECTORY_CLOEXEC | sys::O_NOFOLLOW;
+            let mut inner = sys::openat(again, name, flags);
+            if inner < 0 {
+                // Only directories fail to be unlinked, and this one was closed to its owner. A link that took its
+                // place meanwhile would lead to something of the same user's, whose mode is changed and no more.
+                sys::fchmodat(again as i32, name, 0o700);
+                inner = sys::openat(again, name, flags);
+            }
             if inner >= 0 {
                 empty(inner as i32, depth + 1);
                 sys::close(inner as i32);

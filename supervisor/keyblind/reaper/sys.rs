@@ -12,6 +12,8 @@ pub const WAIT4: usize = 61;
 pub const KILL: usize = 62;
 pub const PRCTL: usize = 157;
 pub const GETPID: usize = 39;
+pub const GETPGID: usize = 121;
+pub const FCHMODAT: usize = 268;
 pub const GETDENTS64: usize = 217;
 pub const OPENAT: usize = 257;
 pub const UNLINKAT: usize = 263;
@@ -88,6 +90,17 @@ pub fn wait4(status: &mut i32, options: i32) -> isize {
 pub fn getpid() -> i32 {
     // SAFETY: no pointers.
     unsafe { call(GETPID, 0, 0, 0, 0) as i32 }
+}
+
+pub fn getpgid(pid: i32) -> isize {
+    // SAFETY: no pointers.
+    unsafe { call(GETPGID, pid as usize, 0, 0, 0) }
+}
+
+pub fn fchmodat(dir: i32, name: &[u8], mode: usize) {
+    debug_assert!(name.contains(&0));
+    // SAFETY: callers pass NUL-terminated names.
+    unsafe { call(FCHMODAT, dir as usize, name.as_ptr() as usize, mode, 0) };
 }
 
 pub fn prctl(option: usize, value: usize) -> isize {

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use caps::{CapSet, Capability};
-use nix::unistd::{Gid, Uid, getegid, geteuid, getgroups};
+use nix::unistd::{AccessFlags, Gid, Uid, access, getegid, geteuid, getgroups};
 
 use crate::sys;
 
@@ -13,7 +13,7 @@ mod process;
 mod survey;
 
 pub use person::{Person, PersonError, person};
-pub use process::{file_id, lineage};
+pub use process::{end_orphans, file_id, lineage};
 pub use survey::{Found, Kind, Survey, survey};
 
 /// Whether a feature can be had, with the evidence. Asked in the cheapest way that tells: what only a try can
@@ -89,7 +89,7 @@ impl Host {
             groups: getgroups().unwrap_or_default(),
             initial_user_namespace,
             user_namespace: user_namespace(&mountinfo),
-            cgroup_support: cgroup_support(cgroup.as_deref(), mounts.is_available()),
+            cgroup_support: cgroup_support(cgroup.as_deref()),
             mounts,
             switch_user: has(Capability::CAP_SETUID) && has(Capability::CAP_SETGID),
             landlock_abi: sys::landlock_abi(),
@@ -147,11 +147,11 @@ fn cgroup_mount(mountinfo: &str) -> Option<PathBuf> {
     })
 }
 
-fn cgroup_support(mount: Option<&Path>, root: bool) -> Support {
+fn cgroup_support(mount: Option<&Path>) -> Support {
     match mount {
         None => Support::missing("no cgroup v2 is mounted", "boot with systemd.unified_cgroup_hierarchy=1"),
-        Some(path) if !root => Support::missing(
-            format!("{} is owned by root", path.display()),
+        Some(path) if access(path, AccessFlags::W_OK).is_err() => Support::missing(
+            format!("no right to make a cgroup in {}", path.display()),
             "sudo keyblind host up, or systemd-run --user --scope -p Delegate=yes",
         ),
         Some(_) => Support::Available,

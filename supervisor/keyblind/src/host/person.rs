@@ -36,7 +36,7 @@ pub enum PersonError {
     },
     /// Root asked for root.
     #[error(
-        "{asked_by}: a run is never user 0 of the host; name an ordinary user, with --user or in [run] user of the policy"
+        "{asked_by}: a run is never user or group 0 of the host; name an ordinary user, with --user or in [run] user of the policy"
     )]
     Root {
         /// Where the name came from.
@@ -54,6 +54,9 @@ pub enum PersonError {
         asked_by: String,
     },
 }
+
+/// The group of those who have none (base-passwd of Debian; the kernel's overflow group).
+const NOGROUP: u32 = 65534;
 
 /// The system user of runs that root starts without saying for whom.
 const DEDICATED: &str = "keyblind";
@@ -84,18 +87,16 @@ pub fn person(
         // A number needs no entry: containers often have none for the user they run as.
         Ok(number) => {
             let uid = Uid::from_raw(number);
-            let gid = Group::from_gid(Gid::from_raw(number))
-                .ok()
-                .flatten()
-                .map_or(Gid::from_raw(number), |g| g.gid);
-            known(uid, gid, true)
+            // A group of that number belongs to somebody else: `sudo` is 27 on Debian.
+            let taken = Group::from_gid(Gid::from_raw(number)).ok().flatten().is_some();
+            known(uid, Gid::from_raw(if taken { NOGROUP } else { number }), true)
         }
         Err(_) => match User::from_name(name).ok().flatten() {
             Some(user) => from_entry(user),
             None => return Err(PersonError::Unknown { asked_by, name: name.to_owned() }),
         },
     };
-    if found.uid.is_root() {
+    if found.uid.is_root() || found.gid.as_raw() == 0 {
         return Err(PersonError::Root { asked_by });
     }
     if found.uid == host.uid {
@@ -135,6 +136,8 @@ mod tests {
             Err(PersonError::Root { asked_by: "--user".into() })
         );
         assert_eq!(person(&host(0), asked("0"), None), Err(PersonError::Root { asked_by: "--user".into() }));
+        let sudo = person(&host(0), asked("27"), None).expect("a number needs no entry");
+        assert_ne!(sudo.gid, Gid::from_raw(27), "the group of that number is another's");
         let found = person(&host(0), asked("4242"), Some("0")).expect("a number needs no entry");
         assert_eq!((found.uid, found.gid, found.switch), (Uid::from_raw(4242), Gid::from_raw(4242), true));
     }

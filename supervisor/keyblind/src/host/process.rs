@@ -7,6 +7,9 @@ use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
 use keyblind_events::{FileId, Process};
+use nix::sys::signal::{Signal, kill};
+use nix::sys::wait::waitpid;
+use nix::unistd::Pid;
 
 /// A lineage longer than this is cut: a run can nest as deep as it likes.
 const LONGEST_LINEAGE: usize = 32;
@@ -47,6 +50,29 @@ fn process(pid: u32) -> (Process, Option<u32>) {
     process.exe = fs::read_link(&exe).ok();
     process.exe_file = fs::metadata(&exe).ok().map(|metadata| file_id(metadata.dev(), metadata.ino()));
     (process, parent)
+}
+
+/// Kills and reaps every child of this process but `spared`, until there is none: orphans of theirs come here
+/// ([`sys::adopt_orphans`]).
+pub fn end_orphans(spared: Option<u32>) {
+    let me = std::process::id();
+    loop {
+        let children: Vec<u32> = fs::read_dir("/proc")
+            .into_iter()
+            .flatten()
+            .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+            .filter(|pid| Some(*pid) != spared && process(*pid).1 == Some(me))
+            .collect();
+        if children.is_empty() {
+            return;
+        }
+        for pid in children {
+            let pid = Pid::from_raw(i32::try_from(pid).unwrap_or(i32::MAX));
+            // It may have ended by itself; what counts is that it is waited for.
+            let _may_be_gone = kill(pid, Signal::SIGKILL);
+            let _reaped = waitpid(pid, None);
+        }
+    }
 }
 
 /// A file's identity from what stat(2) says.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::FileTypeExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 
 use crate::policy::Glob;
@@ -32,6 +32,10 @@ pub enum Kind {
 pub struct Found {
     /// The path; no `*` is left in it.
     pub path: PathBuf,
+    /// The same object by its path without links; the path itself where that cannot be found out.
+    pub real: PathBuf,
+    /// Names of the object (st_nlink), 1 for directories.
+    pub links: u64,
     /// What it is.
     pub kind: Kind,
 }
@@ -96,21 +100,22 @@ fn like(pattern: &str, name: &OsStr) -> bool {
 
 fn look(path: PathBuf) -> Option<Found> {
     let kind = fs::symlink_metadata(&path).ok()?.file_type();
+    let end = fs::metadata(&path).ok();
+    let real = fs::canonicalize(&path);
+    let links = end.as_ref().filter(|end| end.is_file()).map_or(1, MetadataExt::nlink);
     let kind = if kind.is_dir() {
         Kind::Directory
     } else if kind.is_file() {
         Kind::File
     } else if kind.is_symlink() {
-        let end = fs::canonicalize(&path).ok().map(|end| {
-            let directory = end.is_dir();
-            (end, directory)
-        });
+        let directory = end.is_some_and(|end| end.is_dir());
+        let end = real.as_ref().ok().map(|end| (end.clone(), directory));
         Kind::Link { target: fs::read_link(&path).ok()?, end }
     } else {
-        debug_assert!(kind.is_socket() || kind.is_fifo() || kind.is_char_device() || kind.is_block_device());
         Kind::Other
     };
-    Some(Found { path, kind })
+    let real = real.unwrap_or_else(|_gone| path.clone());
+    Some(Found { path, real, links, kind })
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::policy::{Layer, Origin, Tier};
+use crate::policy::{Layer, NetworkMode, Origin, Tier};
 
 /// keyblind refuses; nothing was started.
 #[derive(Debug, thiserror::Error)]
@@ -46,15 +46,23 @@ pub enum PlanError {
         /// What would help.
         remedy: String,
     },
-    /// The working directory would grant too much.
+    /// A network of its own needs a namespace.
     #[error(
-        "the working directory {} {why}; start it in a project directory, or name one with --cwd",
-        .project.display()
+        "network {} needs a network namespace, which this host does not give the caller; use --net host, or start as root",
+        .network.name()
     )]
-    ProjectTooWide {
+    NoNetworkNamespace {
+        /// What was asked for.
+        network: NetworkMode,
+    },
+    /// A directory that the run may change would hold too much.
+    #[error("{origin} {} {why}; start it in a project directory, or name one with --cwd", .path.display())]
+    TooWide {
+        /// Who named it.
+        origin: String,
         /// The directory.
-        project: PathBuf,
-        /// What it is.
+        path: PathBuf,
+        /// What is in it.
         why: &'static str,
     },
     /// A path to write to is not there.

@@ -125,6 +125,10 @@ mod tests {
         assert_eq!(answer(false, true, kcmp, &[]), EPERM);
         assert_eq!(answer(false, false, shmget, &[]), ALLOW);
         assert_eq!(answer(true, false, shmget, &[]), EPERM);
+        let (socket, socketpair, unix) = (41, 53, [1, 1]);
+        assert_eq!(answer(false, false, socket, &unix), ALLOW);
+        assert_eq!(answer(true, false, socket, &unix), EAFNOSUPPORT);
+        assert_eq!(answer(true, false, socketpair, &unix), ALLOW);
     }
 
     #[test]

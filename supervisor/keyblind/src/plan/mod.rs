@@ -38,6 +38,8 @@ pub struct Request {
     pub project: PathBuf,
     /// `--write`
     pub write: Vec<PathBuf>,
+    /// Directories and files of keyblind's own, the journal and the policy: no run may change them.
+    pub own: Vec<PathBuf>,
     /// `--mode`
     pub mode: Option<Mode>,
     /// `--net`
@@ -115,13 +117,19 @@ pub fn plan(
     }
     let home = person.home.as_deref();
     let roots = Roots { project: &request.project, home };
-    places::refuse_wide_project(&request.project, home)?;
+    places::refuse_wide("the working directory", &request.project, home, &request.own)?;
     let mode = request.mode.unwrap_or(policy.mode.value);
     let network = request.network.unwrap_or(policy.network.mode.value);
     let layers = layers::decide(policy, host, network)?;
     let tier = layers.tier;
-    let places = places::resolve(policy, &roots, survey, &request.write, tier != Tier::InPlace)?;
+    if tier == Tier::InPlace && network != NetworkMode::Host {
+        return Err(PlanError::NoNetworkNamespace { network });
+    }
+    let places = places::resolve(policy, &roots, survey, request, tier != Tier::InPlace)?;
     let mut not_enforced = unbuilt::check(policy, tier, network)?;
+    if tier == Tier::InPlace {
+        not_enforced.extend(in_place_gaps(host));
+    }
     let tripwires = tripwires::decide(policy, &roots, survey, &places, tier, &mut not_enforced);
     let in_place = tier == Tier::InPlace;
     let mounts = if in_place {
@@ -182,6 +190,28 @@ fn limits(policy: &Policy) -> Vec<(u32, u64)> {
     .collect()
 }
 
+/// What no mechanism of the `in-place` tier covers, and why the run is in it.
+fn in_place_gaps(host: &Host) -> Vec<NotEnforced> {
+    let why = match (&host.mounts, &host.user_namespace) {
+        (Support::Missing { evidence, .. }, _) if host.uid.is_root() => evidence.clone(),
+        (_, Support::Missing { evidence, .. }) => evidence.clone(),
+        _ => "policy turns confinement off".to_owned(),
+    };
+    [
+        ("namespaces and mounts", why),
+        ("private /tmp and HOME", "there are no mounts: TMPDIR names a private directory, HOME is refused".to_owned()),
+        ("arguments of other processes", "without a PID namespace /proc/PID/cmdline of the host is readable".to_owned()),
+        (
+            "modes and times of files that cannot be opened",
+            "Landlock has no right for chmod, chown and utimes (landlock(7)); the user's own files keep their content"
+                .to_owned(),
+        ),
+    ]
+    .into_iter()
+    .map(|(what, why)| NotEnforced { what: what.to_owned(), why })
+    .collect()
+}
+
 /// The host as it is after it refused, with `failure`, what it had seemed to offer.
 pub fn without_namespaces(host: &Host, failure: &str) -> Host {
     Host {
@@ -197,3 +227,6 @@ pub fn without_namespaces(host: &Host, failure: &str) -> Host {
 pub fn is_on(plan: &Plan, layer: Layer) -> bool {
     plan.layers.iter().any(|state| state.layer == layer && matches!(state.state, State::On { .. }))
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::PlanError;
+use super::{PlanError, Request};
 use crate::host::{Found, Kind, Survey};
 use crate::policy::{Access, Base, CacheMode, Located, PathPattern, Policy, Roots};
 
@@ -60,28 +60,36 @@ pub fn wanted(policy: &Policy, roots: &Roots<'_>) -> Vec<PathBuf> {
     paths
 }
 
-/// A project that holds everything would turn absence into its opposite.
-pub(super) fn refuse_wide_project(project: &Path, home: Option<&Path>) -> Result<(), PlanError> {
+/// A writable directory that holds everything would turn absence into its opposite. `own` are keyblind's files.
+pub(super) fn refuse_wide(
+    origin: &str,
+    path: &Path,
+    home: Option<&Path>,
+    own: &[PathBuf],
+) -> Result<(), PlanError> {
     const SYSTEM: [&str; 17] = [
         "/", "/bin", "/boot", "/dev", "/etc", "/home", "/lib", "/media", "/mnt", "/opt", "/proc", "/root",
         "/run", "/srv", "/sys", "/usr", "/var",
     ];
-    let refused = |why| Err(PlanError::ProjectTooWide { project: project.to_owned(), why });
-    if home.is_some_and(|home| home == project) {
+    let refused = |why| Err(PlanError::TooWide { origin: origin.to_owned(), path: path.to_owned(), why });
+    if home.is_some_and(|home| home == path) {
         return refused("is the home directory, where the keys are");
     }
-    if home.is_some_and(|home| home.starts_with(project)) {
+    if home.is_some_and(|home| home.starts_with(path)) {
         return refused("holds the home directory, where the keys are");
     }
-    if SYSTEM.iter().any(|system| Path::new(system) == project) {
+    if SYSTEM.iter().any(|system| Path::new(system) == path) {
         return refused("belongs to the system");
     }
-    if PRIVATE.iter().any(|private| Path::new(private) == project) {
+    if PRIVATE.iter().any(|private| Path::new(private) == path) {
         return refused("is replaced by a private one in every run");
     }
-    let of_the_kernel = ["/proc", "/sys", "/dev"].iter().any(|system| project.starts_with(system));
-    if of_the_kernel && !project.starts_with("/dev/shm") {
+    let of_the_kernel = ["/proc", "/sys", "/dev"].iter().any(|system| path.starts_with(system));
+    if of_the_kernel && !path.starts_with("/dev/shm") {
         return refused("belongs to the kernel");
+    }
+    if own.iter().any(|own| own.starts_with(path) || path.starts_with(own)) {
+        return refused("holds keyblind's own log or policy, which no run may change");
     }
     Ok(())
 }
@@ -91,7 +99,7 @@ pub(super) fn resolve(
     policy: &Policy,
     roots: &Roots<'_>,
     survey: &Survey,
-    extra_write: &[PathBuf],
+    request: &Request,
     mounts: bool,
 ) -> Result<Vec<Place>, PlanError> {
     let files = &policy.files;
@@ -121,22 +129,28 @@ pub(super) fn resolve(
             }
         }
     }
-    for path in extra_write {
+    for path in &request.write {
         let directory = path.is_dir();
         if !directory && !path.is_file() {
             return Err(PlanError::NoSuchPath { path: path.clone(), origin: "--write".to_owned() });
         }
-        refuse_wide_project(path, roots.home)?;
+        refuse_wide("--write", path, roots.home, &request.own)?;
         let kind = if directory { Kind::Directory } else { Kind::File };
         places.push(Place { path: path.clone(), kind, writable: true, layer: None });
     }
-    Ok(without_repetition(places))
+    let places = without_repetition(places);
+    for place in places.iter().filter(|place| place.writable && place.layer.is_none()) {
+        refuse_wide("files.write", &place.path, roots.home, &request.own)?;
+    }
+    Ok(places)
 }
 
 fn place(found: &Found, writable: bool, layered: bool) -> Option<Place> {
     // A dangling link shows nothing, and a socket or device is not a file that policy can grant.
     match &found.kind {
         Kind::Link { end: None, .. } | Kind::Other => None,
+        // A layer needs a directory below it.
+        Kind::File | Kind::Link { end: Some((_, false)), .. } if layered => None,
         kind => {
             let layer = layered.then_some(0);
             Some(Place { path: found.path.clone(), kind: kind.clone(), writable, layer })

@@ -121,14 +121,14 @@ impl Tree<'_> {
             self.mounts.push(Mount::Dir { at: c_path(directory)?, mode: 0o755, own: true });
         }
         let mut options = b"userxattr,lowerdir=".to_vec();
-        escape(place.source(), &mut options);
+        escape(place.path.strip_prefix("/").unwrap_or(&place.path), &mut options);
         // Relative to the new root, which is the working directory while the tree is built.
         for (key, directory) in [(b",upperdir=".as_slice(), &upper), (b",workdir=".as_slice(), &work)] {
             options.extend_from_slice(key);
             options.extend_from_slice(directory.as_os_str().as_bytes().get(1..).unwrap_or_default());
         }
-        self.mounts
-            .push(Mount::Overlay { options: c_bytes(options, "overlay options")?, at: c_path(&place.path)? });
+        let (from, options) = (c_path(place.source())?, c_bytes(options, "overlay options")?);
+        self.mounts.push(Mount::Overlay { from, options, at: c_path(&place.path)? });
         self.bound.push(place.path.clone());
         Ok(())
     }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::NotEnforced;
 use super::places::Place;
-use crate::host::{Kind, Survey};
+use crate::host::{Found, Kind, Survey};
 use crate::policy::{Access, Action, Policy, Roots, Tier};
 
 /// An empty object where the host has a guarded one.
@@ -51,32 +51,26 @@ pub(super) fn decide(
         for pattern in &guard.path {
             let Some(path) = pattern.value.resolve(roots) else { continue };
             for found in survey.get(&path) {
-                let outer = places.iter().any(|place| found.path.starts_with(&place.path));
-                if outer && tier == Tier::InPlace {
-                    not_enforced.push(NotEnforced {
-                        what: format!("guard {}", guard.id.value),
-                        why: format!(
+                let guard = Guarded { id: &guard.id.value, reason: &guard.reason };
+                for (path, directory) in names(found) {
+                    let granted = places.iter().any(|place| path.starts_with(&place.path));
+                    if granted && tier == Tier::InPlace {
+                        not_enforced.push(guard.gap(format!(
                             "{} lies in a granted tree, and without mounts nothing can be left out of it",
-                            found.path.display()
-                        ),
-                    });
-                    continue;
+                            path.display()
+                        )));
+                    } else if !inside(&tripwires, path) {
+                        let coverage = if granted { Coverage::Covered } else { Coverage::Absent };
+                        tripwires.push(guard.tripwire(path, directory, coverage));
+                    }
                 }
-                let directory = match &found.kind {
-                    Kind::Directory => true,
-                    Kind::Link { end, .. } => end.as_ref().is_some_and(|(_, directory)| *directory),
-                    Kind::File | Kind::Other => false,
-                };
-                if inside(&tripwires, &found.path) {
-                    continue;
+                if found.links > 1 {
+                    not_enforced.push(guard.gap(format!(
+                        "{} has {} names, and only this one is known",
+                        found.path.display(),
+                        found.links
+                    )));
                 }
-                tripwires.push(Tripwire {
-                    guard: guard.id.value.clone(),
-                    reason: guard.reason.clone(),
-                    path: found.path.clone(),
-                    directory,
-                    coverage: if outer { Coverage::Covered } else { Coverage::Absent },
-                });
             }
         }
     }
@@ -86,6 +80,36 @@ pub(super) fn decide(
         move |one| !all.iter().any(|other| other.path != one.path && one.path.starts_with(&other.path))
     });
     tripwires
+}
+
+/// The names under which the object is kept out: the one in policy, and the real one where a link leads elsewhere.
+fn names(found: &Found) -> Vec<(&Path, bool)> {
+    let directory = match &found.kind {
+        Kind::Directory => true,
+        Kind::Link { end, .. } => end.as_ref().is_some_and(|(_, directory)| *directory),
+        Kind::File | Kind::Other => false,
+    };
+    let mut names = vec![(found.path.as_path(), directory)];
+    if found.real != found.path {
+        names.push((&found.real, directory));
+    }
+    names
+}
+
+struct Guarded<'a> {
+    id: &'a str,
+    reason: &'a str,
+}
+
+impl Guarded<'_> {
+    fn gap(&self, why: String) -> NotEnforced {
+        NotEnforced { what: format!("guard {}", self.id), why }
+    }
+
+    fn tripwire(&self, path: &Path, directory: bool, coverage: Coverage) -> Tripwire {
+        let (guard, reason) = (self.id.to_owned(), self.reason.to_owned());
+        Tripwire { guard, reason, path: path.to_owned(), directory, coverage }
+    }
 }
 
 fn inside(tripwires: &[Tripwire], path: &Path) -> bool {

@@ -1,18 +1,21 @@
 //! Everything that is known before anything is started: policy, host, person, plan, variables, needles.
 
 use std::ffi::{OsStr, OsString};
+use std::fs;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::path::PathBuf;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 
 use keyblind_events::RunId;
 use keyblind_redact::{Mark, Matcher, Shapes};
 use keyblind_secrets::Locked;
+use nix::unistd::{setfsgid, setfsuid};
 
 use super::caller::{Caller, real_home, wipe};
 use super::{Options, RunError};
 use crate::host::{Host, Person, Survey, person, survey};
 use crate::plan::{self, Plan, Request, home_variables, plan, wanted};
-use crate::policy::{self, Loaded, Roots};
+use crate::policy::{self, Loaded, Roots, Source};
 
 #[derive(Debug)]
 pub(super) struct Materials {
@@ -29,16 +32,19 @@ pub(super) struct Materials {
     pub(super) dropped: usize,
     /// Values that must not come out.
     pub(super) needles: Locked,
-    /// The command as it is shown in events: redacted.
-    pub(super) shown_command: Vec<OsString>,
     pub(super) environment: String,
     pub(super) umask: u32,
     pub(super) signal_mask: libc::sigset_t,
 }
 
 impl Materials {
-    /// Gathers them. `run` names what is made on the host for the run.
-    pub(super) fn gather(options: &Options, run: &RunId, caller: Caller) -> Result<Self, RunError> {
+    /// Gathers them. `run` names what is made on the host for the run; `journal` is where events go.
+    pub(super) fn gather(
+        options: &Options,
+        run: &RunId,
+        journal: &Path,
+        caller: Caller,
+    ) -> Result<Self, RunError> {
         let policy = policy::load(&policy::Sources {
             option: options.policy.clone(),
             mode: options.mode,
@@ -51,17 +57,18 @@ impl Materials {
             command: options.command.clone(),
             project: caller.directory.clone(),
             write: absolute(&options.write, &caller.directory),
+            own: own_files(journal, &policy),
             mode: options.mode,
             network: options.network,
             timeout: options.timeout,
             scratch: PathBuf::from("/tmp").join(format!("keyblind-{run}")),
         };
         let roots = Roots { project: &request.project, home: person.home.as_deref() };
-        let survey = survey(wanted(&policy.policy, &roots));
+        let survey = as_person(&person, || survey(wanted(&policy.policy, &roots)));
         let plan = plan(&policy.policy, &host, &person, &request, &survey)?;
         let (umask, signal_mask) = (caller.umask, caller.signal_mask);
         let scrubbed = scrub(options, &policy, &person, caller.variables)?;
-        let mut materials = Self {
+        Ok(Self {
             run: run.clone(),
             policy,
             host,
@@ -72,13 +79,10 @@ impl Materials {
             variables: scrubbed.variables,
             dropped: scrubbed.dropped,
             needles: scrubbed.needles,
-            shown_command: Vec::new(),
             environment,
             umask,
             signal_mask,
-        };
-        materials.shown_command = materials.redacted_command();
-        Ok(materials)
+        })
     }
 
     /// Plans again for a host that refused what it had seemed to offer. `None` if there is nothing to fall back to.
@@ -107,21 +111,25 @@ impl Materials {
     /// What an ordinary process would have and this run has not.
     pub(super) fn absent(&self) -> Vec<String> {
         let mut absent = vec![format!("{} variables", self.dropped)];
-        absent.extend(policy::Socket::ALL.iter().map(|socket| format!("{}: no socket", socket.name())));
+        let how = match self.plan.tier {
+            policy::Tier::InPlace => "Unix sockets are refused altogether",
+            _ => "no socket",
+        };
+        absent.extend(policy::Socket::ALL.iter().map(|socket| format!("{}: {how}", socket.name())));
         absent
     }
 
-    /// Arguments can hold secrets too, and the record is for many eyes.
-    fn redacted_command(&self) -> Vec<OsString> {
-        let matcher = self.matcher();
-        self.request
-            .command
+    /// The command as it may be shown: arguments can hold secrets too, and the record is for many eyes. A value that
+    /// stands beside a telling name is hidden whatever it looks like.
+    pub(super) fn shown_command(&self, matcher: &Matcher) -> Vec<OsString> {
+        let command = &self.request.command;
+        let option_before = |number: usize| number.checked_sub(1).and_then(|before| command.get(before));
+        command
             .iter()
-            .map(|argument| {
-                let (mut shown, mut redactor) = (Vec::new(), matcher.redactor());
-                drop(redactor.push(argument.as_bytes(), &mut shown));
-                drop(redactor.finish(&mut shown));
-                OsString::from_vec(shown)
+            .enumerate()
+            .map(|(number, argument)| {
+                let beside = option_before(number).is_some_and(|name| is_telling_option(name, argument));
+                if beside { "[REDACTED]".into() } else { shown(matcher, argument) }
             })
             .collect()
     }
@@ -149,6 +157,22 @@ impl Materials {
     }
 }
 
+/// `text` without what the matcher finds in it.
+pub(super) fn shown(matcher: &Matcher, text: &OsStr) -> OsString {
+    let (mut shown, mut redactor) = (Vec::new(), matcher.redactor());
+    drop(redactor.push(text.as_bytes(), &mut shown));
+    drop(redactor.finish(&mut shown));
+    OsString::from_vec(shown)
+}
+
+/// `--password`, `--api-key` and kin, in front of their value.
+fn is_telling_option(option: &OsStr, value: &OsStr) -> bool {
+    let Some(name) = option.as_bytes().strip_prefix(b"--") else { return false };
+    let name: Vec<u8> =
+        name.iter().map(|byte| if *byte == b'-' { b'_' } else { byte.to_ascii_uppercase() }).collect();
+    !value.as_bytes().starts_with(b"-") && policy::looks_secret(&name, value.as_bytes())
+}
+
 fn whom(options: &Options, policy: &Loaded, host: &Host, caller: &Caller) -> Result<Person, RunError> {
     let of_policy = policy.policy.run.user.as_ref();
     let asked = match (&options.user, of_policy) {
@@ -158,13 +182,39 @@ fn whom(options: &Options, policy: &Loaded, host: &Host, caller: &Caller) -> Res
     };
     let sudo = caller.variable("SUDO_UID").and_then(OsStr::to_str);
     let mut person = person(host, asked, sudo)?;
-    // The caller's HOME counts for the caller itself, and for a user without an entry in the user database.
+    // The caller's HOME counts for the caller itself, and for a user without an entry in the user database if it is
+    // that user's: root's own must never become the home of somebody else.
     let given = caller.variable("HOME").map(PathBuf::from).filter(|home| home.is_absolute());
-    if !person.switch || person.home.is_none() {
+    let owned = |home: &PathBuf| fs::metadata(home).is_ok_and(|home| home.uid() == person.uid.as_raw());
+    if !person.switch {
         person.home = given.or(person.home);
+    } else if person.home.is_none() {
+        person.home = given.filter(owned);
     }
     person.home = person.home.as_deref().map(real_home).transpose()?;
     Ok(person)
+}
+
+/// What keyblind itself writes and obeys.
+fn own_files(journal: &Path, policy: &Loaded) -> Vec<PathBuf> {
+    let mut own = vec![journal.to_owned()];
+    if let Source::File(path) = &policy.source {
+        own.push(path.to_path_buf());
+    }
+    own
+}
+
+/// Looks at files with the rights of the run's user: root would see through links to where that user may not go.
+/// This thread is the only one (setfsuid(2) is per thread).
+fn as_person<T>(person: &Person, look: impl FnOnce() -> T) -> T {
+    if !person.switch {
+        return look();
+    }
+    let (gid, uid) = (setfsgid(person.gid), setfsuid(person.uid));
+    let seen = look();
+    setfsuid(uid);
+    setfsgid(gid);
+    seen
 }
 
 fn environment(options: &Options, policy: &Loaded) -> Result<String, RunError> {

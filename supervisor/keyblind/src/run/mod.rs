@@ -103,15 +103,18 @@ pub fn run(options: &Options) -> Result<Outcome, RunError> {
     let began = Instant::now();
     let caller = caller::Caller::take(options)?;
     if options.dry_run {
-        let materials = materials::Materials::gather(options, &RunId::new(), caller)?;
+        let journal = record::place(&caller)?.file();
+        let materials = materials::Materials::gather(options, &RunId::new(), &journal, caller)?;
         return Ok(Outcome { status: 0, plan: Some(materials.describe()), ended: None, notes: Vec::new() });
     }
     // First of all: a run that is refused is on record, too.
     let mut record = record::Record::open(options, &caller)?;
-    let result = materials::Materials::gather(options, record.run(), caller).and_then(|mut materials| {
-        let started = start::start(options, &mut materials, &mut record)?;
-        Ok((materials, started))
-    });
+    let journal = record::place(&caller)?.file();
+    let result =
+        materials::Materials::gather(options, record.run(), &journal, caller).and_then(|mut materials| {
+            let started = start::start(options, &mut materials, &mut record)?;
+            Ok((materials, started))
+        });
     match result {
         Ok((materials, started)) => watch::watch(options, &materials, record, started, began),
         Err(error) => {

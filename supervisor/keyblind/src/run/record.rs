@@ -5,17 +5,17 @@ use std::fs;
 use std::time::Duration;
 
 use keyblind_events::{
-    Access, Context, End as EventEnd, Errno, Kind, Labels, LayerState, Lost, Object, Operation, Outcome,
-    Place, Process, Recorder, Redacted, RunEnded, RunId, RunStarted, Secret, SessionId, Sink, Status, Tally,
-    User, Verdict,
+    Access, Context, End as EventEnd, Errno, Kind, Label, Labels, LayerState, Lost, Object, Operation,
+    Outcome, Place, Process, Recorder, Redacted, RunEnded, RunId, RunStarted, Secret, SessionId, Sink,
+    Status, Tally, User, Verdict,
 };
 use keyblind_events::{Journal, JournalError, Tier as EventTier};
-use keyblind_redact::{Encoding, HitKind};
+use keyblind_redact::{Encoding, HitKind, Matcher};
 use nix::sys::utsname::uname;
 use nix::unistd::geteuid;
 
 use super::caller::Caller;
-use super::materials::Materials;
+use super::materials::{Materials, shown};
 use super::{EventsTo, Options, RunError};
 use crate::guard::Attempt;
 use crate::host::{file_id, lineage};
@@ -36,7 +36,7 @@ pub(super) struct Record {
 impl Record {
     /// Opens the journal; without one no run starts.
     pub(super) fn open(options: &Options, caller: &Caller) -> Result<Self, RunError> {
-        let place = Place::standard(geteuid().as_raw(), |name| caller.variable(name).map(OsStr::to_owned))?;
+        let place = place(caller)?;
         // Before anything else is opened: the number is the caller's, and must not be one of ours by now.
         let also = match &options.events {
             Some(EventsTo::File(path)) => Some(Sink::file(path)?),
@@ -65,16 +65,17 @@ impl Record {
     }
 
     /// The first event of a run. It must be on record before anything of the command runs.
-    pub(super) fn started(&mut self, materials: &Materials) -> Result<(), JournalError> {
+    pub(super) fn started(&mut self, materials: &Materials, matcher: &Matcher) -> Result<(), JournalError> {
         let plan = &materials.plan;
         self.recorder.amend(|context| {
             context.tier = Some(event_tier(plan.tier));
             context.mode = Some(event_mode(plan.mode));
             context.policy_generation = Some(materials.policy.generation.clone());
+            context.labels = redacted_labels(&context.labels, matcher);
         });
         let started = RunStarted {
-            command: materials.shown_command.clone(),
-            cwd: plan.project.clone(),
+            command: materials.shown_command(matcher),
+            cwd: shown(matcher, plan.project.as_os_str()).into(),
             user: User {
                 uid: materials.person.uid.as_raw(),
                 gid: materials.person.gid.as_raw(),
@@ -188,6 +189,11 @@ impl Record {
     }
 }
 
+/// Where the journal of this caller is.
+pub(super) fn place(caller: &Caller) -> Result<Place, JournalError> {
+    Place::standard(geteuid().as_raw(), |name| caller.variable(name).map(OsStr::to_owned))
+}
+
 /// wait(2)'s status in the event's words.
 pub(super) fn status(wait: i32) -> Status {
     if libc::WIFSIGNALED(wait) {
@@ -195,6 +201,19 @@ pub(super) fn status(wait: i32) -> Status {
     } else {
         Status::Exited(u8::try_from(libc::WEXITSTATUS(wait)).unwrap_or(u8::MAX))
     }
+}
+
+/// Labels are the caller's words; a secret can be among them.
+fn redacted_labels(labels: &Labels, matcher: &Matcher) -> Labels {
+    let mut redacted = Labels::default();
+    for (key, value) in labels.iter() {
+        let value = shown(matcher, OsStr::new(value)).to_string_lossy().into_owned();
+        // As many as before, with the same keys; a value that a mark made too long is left out.
+        if let Ok(label) = Label::new(key, &value) {
+            drop(redacted.insert(label));
+        }
+    }
+    redacted
 }
 
 fn layers(plan: &Plan) -> Vec<LayerState> {

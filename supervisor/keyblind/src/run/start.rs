@@ -12,19 +12,20 @@ use keyblind_events::Stream;
 use keyblind_redact::Matcher;
 use nix::fcntl::{FcntlArg, OFlag, fcntl, open};
 use nix::sys::stat::Mode;
+use nix::unistd::{getpgrp, tcgetpgrp};
 
 use super::end::Leavings;
 use super::materials::Materials;
 use super::record::Record;
 use super::{Options, PtyMode, RunError};
 use crate::guard::Tripwires;
-use crate::plan;
 use crate::plan::{Plan, candidates};
 use crate::policy::{Layer, NetworkMode, Tier};
 use crate::spawn::prepared::{Descriptors, Identity, Landlock, Marks, Mount, Prepared, Strings};
 use crate::spawn::{Leftover, Running, Sweeper, Waiting, above, pipe, spawn};
 use crate::stream::terminal::Pty;
 use crate::stream::{PIPE_CAPACITY, duplicate};
+use crate::{plan, sys};
 
 /// A run whose command was executed.
 #[derive(Debug)]
@@ -41,6 +42,9 @@ pub(super) struct Started {
 pub(super) struct OurEnds {
     /// Written to.
     pub(super) stdin: Option<OwnedFd>,
+    /// The command's end of the same pipe, where the caller's stdin is a file and what is left in the pipe can go
+    /// back to it.
+    pub(super) stdin_left: Option<OwnedFd>,
     /// Read from.
     pub(super) outputs: Vec<(Stream, OwnedFd)>,
     /// The run's terminal.
@@ -58,8 +62,8 @@ pub(super) fn start(
         match attempt(options, materials) {
             Ok(pending) => return finish(pending, materials, record),
             // What a host lets a user do shows only when it is tried; what is left is planned again, and refused if
-            // policy asks for more.
-            Err(RunError::Spawn(error)) if materials.plan.tier == Tier::User => {
+            // policy asks for more. Any other failure is no reason to run with less.
+            Err(RunError::Spawn(error)) if materials.plan.tier == Tier::User && error.is_refusal() => {
                 materials.fall_back(&error.to_string())?;
             }
             Err(error) => return Err(error),
@@ -103,8 +107,12 @@ fn attempt(options: &Options, materials: &Materials) -> Result<Pending, RunError
 
 fn finish(pending: Pending, materials: &Materials, record: &mut Record) -> Result<Started, RunError> {
     let Pending { waiting, ours, matcher, tripwires, mut leavings } = pending;
-    let result = record.started(materials).map_err(RunError::from).and_then(|()| {
-        let command = materials.shown_command.first().map(|name| name.to_string_lossy().into_owned());
+    let result = record.started(materials, &matcher).map_err(RunError::from).and_then(|()| {
+        let command = materials
+            .shown_command(&matcher)
+            .into_iter()
+            .next()
+            .map(|name| name.to_string_lossy().into_owned());
         waiting.release().map_err(|error| RunError::spawn(error, &command.unwrap_or_default()))
     });
     match result {
@@ -119,6 +127,10 @@ fn finish(pending: Pending, materials: &Materials, record: &mut Record) -> Resul
 /// The run's cgroup and its directory for temporary files, and first of all the process that removes them should
 /// this one be killed.
 fn host_objects(plan: &Plan, materials: &Materials) -> Result<(Leavings, Option<OwnedFd>), RunError> {
+    if plan.tier == Tier::InPlace {
+        // Should the reaper be killed, what it watched over must not go to the host's pid 1.
+        sys::adopt_orphans().map_err(RunError::system("adopt the run's orphans"))?;
+    }
     let name = CString::new(materials.run.to_string()).unwrap_or_default();
     let cgroup = plan.cgroup.as_deref().map(cgroup_parent).transpose();
     let cgroup = cgroup.map_err(RunError::system("make a cgroup for runs"))?;
@@ -180,7 +192,8 @@ fn streams(mode: PtyMode) -> Result<(OurEnds, Descriptors), RunError> {
         [io::stdin().is_terminal(), io::stdout().is_terminal(), io::stderr().is_terminal()];
     let on_pty = match mode {
         PtyMode::Always => [true; 3],
-        PtyMode::Auto if caller[0] && caller[1] => caller,
+        // A background job must not touch the modes of a terminal that is not its own: SIGTTOU would stop it.
+        PtyMode::Auto if caller[0] && caller[1] && in_foreground() => caller,
         PtyMode::Auto | PtyMode::Never => [false; 3],
     };
     let mut ours = OurEnds::default();
@@ -196,6 +209,9 @@ fn streams(mode: PtyMode) -> Result<(OurEnds, Descriptors), RunError> {
         }
         let (read, write) = pipe().map_err(failed())?;
         if number == 0 {
+            if callers(0).and_then(|file| file.metadata()).is_ok_and(|stdin| stdin.is_file()) {
+                ours.stdin_left = Some(duplicate(&read).map_err(failed())?);
+            }
             ours.stdin = Some(write.into());
             child.push(read.into());
         } else {
@@ -213,6 +229,11 @@ fn streams(mode: PtyMode) -> Result<(OurEnds, Descriptors), RunError> {
         .try_into()
         .map_err(|_wrong_number| failed()(io::Error::other("three streams were expected")))?;
     Ok((ours, Descriptors { stdio: [stdin, stdout, stderr], terminal }))
+}
+
+/// Whether this process may use the terminal on its stdin.
+pub(super) fn in_foreground() -> bool {
+    tcgetpgrp(io::stdin()).is_ok_and(|group| group == getpgrp())
 }
 
 /// One of the caller's standard streams, duplicated.

@@ -15,10 +15,11 @@ use tokio::time::{Instant as Deadline, sleep_until};
 
 use super::materials::Materials;
 use super::record::{Record, status};
-use super::start::{Started, callers};
+use super::start::{Started, callers, in_foreground};
 use super::{Options, Outcome, RunError};
 use crate::guard::Tripwires;
-use crate::spawn::{Report, Running};
+use crate::host::end_orphans;
+use crate::spawn::{Report, Running, Sweeper};
 use crate::stream::terminal::CallersTerminal;
 use crate::stream::{End, Eof, Pump, Redaction, Reporter, duplicate};
 use crate::sys;
@@ -65,13 +66,17 @@ pub(super) fn watch(
         let to_pty = duplicate(&pty.master).map_err(failed())?;
         let from_pty = duplicate(&pty.master).map_err(failed())?;
         caller = callers(0).ok().and_then(CallersTerminal::raw);
-        pumps_input(callers(0).map_err(failed())?, to_pty.into(), eof, &end).map_err(failed())?;
+        let source = callers(0).map_err(failed())?;
+        let pump = Pump::input(source.into(), to_pty, eof, end.clone());
+        pumps.push(pump.map_err(failed())?);
         sinks.push((Stream::Tty, from_pty));
         // The slave goes here: as long as it is open, the master never says that the run is over.
         master = Some(pty.master);
     }
     if let Some(stdin) = ours.stdin {
-        pumps_input(callers(0).map_err(failed())?, stdin.into(), Eof::Close, &end).map_err(failed())?;
+        let source = callers(0).map_err(failed())?;
+        let pump = Pump::input(source.into(), stdin, Eof::Close(ours.stdin_left), end.clone());
+        pumps.push(pump.map_err(failed())?);
     }
     for (stream, source) in sinks {
         let sink = callers(if stream == Stream::Stderr { 2 } else { 1 }).map_err(failed())?;
@@ -91,14 +96,16 @@ pub(super) fn watch(
         stopped: None,
         deadline: materials.plan.timeout.map(|limit| Deadline::now() + limit),
         asked_to_end: false,
+        spared: leavings.sweeper.as_ref().map(Sweeper::pid),
     };
     runtime.block_on(watch.until_ended());
     // Everything that could write is dead. What is in the pipes still has to come out.
     end.signal().map_err(failed())?;
     runtime.block_on(watch.until_drained(pumps));
     let (ended, stopped, killing) = (watch.ended, watch.stopped.take(), std::mem::take(&mut watch.killing));
-    // Before the last line on the terminal.
-    drop(watch);
+    // The terminal's modes come back before the last line on it.
+    let Watch { running, caller, .. } = watch;
+    drop(caller);
     record.lost_redactions(counts.lost());
     record.tally().redacted = counts.redacted();
     leavings.remove();
@@ -116,12 +123,9 @@ pub(super) fn watch(
     if options.json {
         notes.push(summary(&record, &ended, exit));
     }
+    // Its namespaces were being taken apart meanwhile.
+    drop(running.reap());
     Ok(Outcome { status: exit, plan: None, ended: Some(ended), notes })
-}
-
-/// Input has no end that is waited for: it stops when the run has ended.
-fn pumps_input(source: File, sink: File, eof: Eof, end: &End) -> io::Result<()> {
-    Pump::input(source.into(), sink.into(), eof, end.clone()).map(|_ends_with_the_process| ())
 }
 
 fn exit_status(last: Option<Status>, timed_out: bool) -> u8 {
@@ -161,6 +165,8 @@ struct Watch<'a> {
     stopped: Option<String>,
     deadline: Option<Deadline>,
     asked_to_end: bool,
+    /// A child of this process that is none of the run's.
+    spared: Option<u32>,
 }
 
 impl Watch<'_> {
@@ -172,7 +178,11 @@ impl Watch<'_> {
                     self.record.tally().killed = u64::from(count);
                     return self.answer_tripwires();
                 }
-                Input::ReaperGone => return self.answer_tripwires(),
+                Input::ReaperGone => {
+                    // Killed from outside. In its PID namespace nobody is left; in place they are ours now.
+                    end_orphans(self.spared);
+                    return self.answer_tripwires();
+                }
                 other => self.handle(other),
             }
         }
@@ -181,7 +191,8 @@ impl Watch<'_> {
     /// Waits for the pumps. A caller whose reader does not read can still end us: the command is gone, so a signal
     /// that was meant for it is meant for the waiting, at once if it comes now and after a grace if it came before.
     async fn until_drained(&mut self, pumps: Vec<Pump>) {
-        let patience = self.asked_to_end.then(|| Deadline::now() + GRACE);
+        let impatient = self.asked_to_end || self.stopped.is_some();
+        let patience = impatient.then(|| Deadline::now() + GRACE);
         for mut pump in pumps {
             loop {
                 tokio::select! {
@@ -235,8 +246,12 @@ impl Watch<'_> {
         }
     }
 
-    /// The command was stopped, so its caller is to see that keyblind is: a shell then shows its prompt.
+    /// The command was stopped, so its caller is to see that keyblind is: a shell then shows its prompt. Only from a
+    /// terminal's foreground, where somebody can continue it: elsewhere a command could stop its own supervisor.
     fn stop(&mut self) {
+        if !in_foreground() {
+            return;
+        }
         if let Some(caller) = &self.caller {
             drop(caller.restore());
         }
@@ -254,7 +269,7 @@ impl Watch<'_> {
             drop(self.running.signal(Signal::SIGCONT));
         } else {
             self.deadline = None;
-            drop(self.running.signal(Signal::SIGKILL));
+            drop(self.running.end());
         }
     }
 

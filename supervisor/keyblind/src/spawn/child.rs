@@ -53,6 +53,11 @@ impl Failure {
 /// linux/sched.h; libc's constant is of a type too narrow for it.
 const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
 
+/// Header and sets of capset(2): _LINUX_CAPABILITY_VERSION_3 of linux/capability.h, two words for each of the three
+/// sets, all empty.
+static CAPABILITIES: [u32; 2] = [0x2008_0522, 0];
+static NO_CAPABILITY: [u32; 6] = [0; 6];
+
 /// Status of a child that failed; nobody reads it, the record says more.
 const GAVE_UP: i32 = 125;
 
@@ -149,6 +154,17 @@ fn first(prepared: &Prepared, plumbing: &Plumbing) -> ! {
     // A session of its own: the command must have no way to the caller's terminal.
     // SAFETY: no arguments.
     check(Step::Session, unsafe { libc::setsid() }.into());
+    // A caller that ignores SIGCHLD would make the reaper deaf; ignoring survives exec.
+    // SAFETY: the default action runs no handler.
+    unsafe { libc::signal(libc::SIGCHLD, libc::SIG_DFL) };
+    // Before any other process exists: without a PID namespace, orphans go to the host's pid 1.
+    // SAFETY: plain numbers.
+    unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1) };
+    // Before the mounts: they look sources up with the rights of the run's user, whose groups are these.
+    if matches!(prepared.identity, Identity::Switch { .. }) {
+        // SAFETY: a null list of length 0. A raw call: the C library's would signal threads that are not here.
+        check(Step::Groups, unsafe { libc::syscall(libc::SYS_setgroups, 0, ptr::null::<libc::gid_t>()) });
+    }
     // Before the mounts: they need the capabilities that a mapped id has in the new user namespace.
     if let Identity::Mapped { uid_map, gid_map } = &prepared.identity {
         map_ids(report, uid_map, gid_map);
@@ -183,9 +199,14 @@ fn first(prepared: &Prepared, plumbing: &Plumbing) -> ! {
         }
     }
     for (index, (resource, limit)) in prepared.limits.iter().enumerate() {
-        let limit = libc::rlimit { rlim_cur: *limit, rlim_max: *limit };
-        // SAFETY: the structure outlives the call.
-        let result = unsafe { libc::setrlimit(*resource, &limit) };
+        // Never above what the caller has: only lowering needs no privilege.
+        // SAFETY: rlimit is plain data and outlives both calls.
+        let result = unsafe {
+            let mut have: libc::rlimit = std::mem::zeroed();
+            libc::getrlimit(*resource, &mut have);
+            let limit = (*limit).min(have.rlim_max);
+            libc::setrlimit(*resource, &libc::rlimit { rlim_cur: limit, rlim_max: limit })
+        };
         report.check(Step::Limits, index, result.into());
     }
     drop_privileges(report, prepared);
@@ -261,9 +282,7 @@ fn drop_privileges(report: Report, prepared: &Prepared) {
         }
     }
     if let Identity::Switch { uid, gid } = prepared.identity {
-        // SAFETY: a null list of length 0.
-        check(Step::Groups, unsafe { libc::syscall(libc::SYS_setgroups, 0, ptr::null::<libc::gid_t>()) });
-        // Raw calls: the C library's would signal threads that this process does not have.
+        // Raw calls, as for the groups.
         // SAFETY: plain numbers.
         check(Step::Ids, unsafe { libc::syscall(libc::SYS_setresgid, gid, gid, gid) });
         // SAFETY: plain numbers.
@@ -271,11 +290,9 @@ fn drop_privileges(report: Report, prepared: &Prepared) {
     }
     // SAFETY: plain numbers.
     unsafe { libc::prctl(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) };
-    // _LINUX_CAPABILITY_VERSION_3 of linux/capability.h: two words of each set, all empty.
-    let header: [u32; 2] = [0x2008_0522, 0];
-    let sets = [0u32; 6];
     // SAFETY: header and sets have the layout that version 3 defines and outlive the call.
-    check(Step::Capabilities, unsafe { libc::syscall(libc::SYS_capset, header.as_ptr(), sets.as_ptr()) });
+    let result = unsafe { libc::syscall(libc::SYS_capset, CAPABILITIES.as_ptr(), NO_CAPABILITY.as_ptr()) };
+    check(Step::Capabilities, result);
     // SAFETY: plain numbers.
     check(Step::NoNewPrivileges, unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) }.into());
 }
@@ -306,6 +323,10 @@ pub(super) fn sweeper(
                 libc::dup2(fd, target as RawFd + 3);
             }
             libc::syscall(libc::SYS_close_range, 6, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC);
+            // It removes what belongs to its user; that takes no capability.
+            libc::syscall(libc::SYS_capset, CAPABILITIES.as_ptr(), NO_CAPABILITY.as_ptr());
+            libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+            libc::chdir(c"/".as_ptr());
             let empty = c"".as_ptr();
             libc::syscall(
                 libc::SYS_execveat,

@@ -62,6 +62,23 @@ pub enum SpawnError {
     Silent,
 }
 
+impl SpawnError {
+    /// Whether the host refuses namespaces, or a fresh procfs, as such: not this tree, this user or this command.
+    pub fn is_refusal(&self) -> bool {
+        const REFUSED: [i32; 5] = [libc::EPERM, libc::EACCES, libc::ENOSYS, libc::ENOSPC, libc::EINVAL];
+        let (refused, source) = match self {
+            Self::Parent { what, source } => (*what == CLONE, source),
+            Self::Child { step, source } => {
+                let steps = [Step::MapIds, Step::Private, Step::Root, Step::PivotRoot];
+                let procfs = step.step == Step::Mount && step.object.as_deref() == Some("/proc");
+                (steps.contains(&step.step) || procfs, source)
+            }
+            Self::Silent => return false,
+        };
+        refused && source.raw_os_error().is_some_and(|errno| REFUSED.contains(&errno))
+    }
+}
+
 /// A step of the child that failed, with the object it worked on.
 #[derive(Debug)]
 pub struct StepFailed {
@@ -150,9 +167,17 @@ impl Running {
         self.control.write_all(&[u8::try_from(signal as i32).unwrap_or(0)])
     }
 
-    /// Ends the run: every process of it is killed.
-    pub fn kill(&self) -> io::Result<()> {
-        sys::pidfd_send_signal(&self.pidfd, Signal::SIGKILL)
+    /// Takes leave of the reaper, which has ended or is about to: a host whose pid 1 does not reap would keep it.
+    pub fn reap(self) -> io::Result<()> {
+        drop(self.control);
+        waitpid(Pid::from_raw(self.pid), None)?;
+        Ok(())
+    }
+
+    /// Ends the run: every process of it is killed, whatever group or session it has moved to.
+    pub fn end(&mut self) -> io::Result<()> {
+        const END_ALL: u8 = 255;
+        self.control.write_all(&[END_ALL])
     }
 }
 
@@ -179,7 +204,7 @@ pub fn spawn(prepared: &Prepared) -> Result<Waiting, SpawnError> {
         ready: (ready_read.as_raw_fd(), ready.as_raw_fd()),
         parents_ends: [control.as_raw_fd(), release.as_raw_fd()],
     };
-    let (pid, pidfd) = child::clone(prepared, &plumbing).map_err(parent(clone_words(prepared)))?;
+    let (pid, pidfd) = child::clone(prepared, &plumbing).map_err(parent(CLONE))?;
     let objects = prepared.objects();
     Ok(Waiting { release, error, running: Running { pid, pidfd, control, report }, objects })
 }
@@ -215,6 +240,11 @@ impl Sweeper {
             [&name(cgroup), &name(scratch)],
         )?;
         Ok(Self { pipe, pid: Pid::from_raw(pid) })
+    }
+
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.pid.as_raw().unsigned_abs()
     }
 
     /// Tells it that nothing is left to do, and waits for its end.
@@ -308,15 +338,7 @@ fn words(source: &io::Error) -> String {
     source.raw_os_error().map_or_else(|| source.to_string(), |errno| Errno::from_raw(errno).desc().to_owned())
 }
 
-fn clone_words(prepared: &Prepared) -> &'static str {
-    if prepared.cgroup.is_some() {
-        "start a process in the run's cgroup and namespaces"
-    } else if prepared.namespaces != 0 {
-        "start a process in new namespaces (`keyblind doctor` says what this host offers)"
-    } else {
-        "start a process"
-    }
-}
+const CLONE: &str = "start a process in the run's namespaces and cgroup";
 
 /// A pipe whose ends close on exec and are above the numbers that the child gives away.
 pub(crate) fn pipe() -> io::Result<(File, File)> {

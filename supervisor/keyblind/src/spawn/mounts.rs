@@ -71,7 +71,7 @@ fn apply(mount: &Mount, owner: Option<(u32, u32)>) -> libc::c_int {
             0 => give(inside(at), *own, owner),
             failed => failed,
         },
-        Mount::Bind { from, at, writable } => match bind(from, inside(at), libc::MS_REC) {
+        Mount::Bind { from, at, writable } => match bind_as(owner, from, inside(at)) {
             0 => {
                 let read_only = if *writable { 0 } else { libc::MOUNT_ATTR_RDONLY };
                 set(
@@ -100,7 +100,11 @@ fn apply(mount: &Mount, owner: Option<(u32, u32)>) -> libc::c_int {
             special(inside(at), c"devpts", libc::MS_NOSUID | libc::MS_NOEXEC, options)
         }
         Mount::Mqueue { at } => special(inside(at), c"mqueue", PLAIN | libc::MS_NOEXEC, c""),
-        Mount::Overlay { options, at } => special(inside(at), c"overlay", PLAIN, options),
+        Mount::Overlay { from, options, at } => match bind_as(owner, from, inside(at)) {
+            // The lower directory is what was just bound: reached with the user's rights, and no other by now.
+            0 => special(inside(at), c"overlay", PLAIN, options),
+            failed => failed,
+        },
         // SAFETY: a NUL-terminated path.
         Mount::Detach { at } => unsafe { libc::umount2(inside(at).as_ptr(), libc::MNT_DETACH) },
     }
@@ -132,6 +136,39 @@ fn give(path: &CStr, own: bool, owner: Option<(u32, u32)>) -> libc::c_int {
 fn bind(from: &CStr, at: &CStr, flags: libc::c_ulong) -> libc::c_int {
     // SAFETY: NUL-terminated strings.
     unsafe { libc::mount(from.as_ptr(), at.as_ptr(), ptr::null(), libc::MS_BIND | flags, ptr::null()) }
+}
+
+/// Binds a tree of the host, looked up with the rights of the run's user: root would follow a link of that user's to
+/// where the user may not go. The source is opened once, so that nothing can change between look-up and bind.
+fn bind_as(owner: Option<(u32, u32)>, from: &CStr, at: &CStr) -> libc::c_int {
+    let Some((uid, gid)) = owner else { return bind(from, at, libc::MS_REC) };
+    const OPEN_TREE_CLONE: libc::c_uint = 1;
+    const MOVE_MOUNT_F_EMPTY_PATH: libc::c_uint = 4;
+    let flags = OPEN_TREE_CLONE | libc::O_CLOEXEC as libc::c_uint | libc::AT_RECURSIVE as libc::c_uint;
+    // SAFETY: NUL-terminated strings and plain numbers; the descriptor is closed again. setfsuid(2) takes and gives
+    // back the capabilities that pass over file permissions, and none other.
+    unsafe {
+        libc::syscall(libc::SYS_setfsgid, gid);
+        libc::syscall(libc::SYS_setfsuid, uid);
+        let tree = libc::syscall(libc::SYS_open_tree, libc::AT_FDCWD, from.as_ptr(), flags) as libc::c_int;
+        let failed = errno();
+        libc::syscall(libc::SYS_setfsuid, 0);
+        libc::syscall(libc::SYS_setfsgid, 0);
+        if tree < 0 {
+            *libc::__errno_location() = failed;
+            return -1;
+        }
+        let moved = libc::syscall(
+            libc::SYS_move_mount,
+            tree,
+            c"".as_ptr(),
+            libc::AT_FDCWD,
+            at.as_ptr(),
+            MOVE_MOUNT_F_EMPTY_PATH,
+        ) as libc::c_int;
+        libc::close(tree);
+        moved
+    }
 }
 
 fn tmpfs(at: &CStr, options: &CStr) -> libc::c_int {

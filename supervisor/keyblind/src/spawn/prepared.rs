@@ -26,8 +26,9 @@ pub enum Mount {
     Devpts { at: CString },
     /// The message queues of the run's IPC namespace.
     Mqueue { at: CString },
-    /// `lowerdir=…,upperdir=…,workdir=…`
-    Overlay { options: CString, at: CString },
+    /// A layer over the host's directory at `from`, which is bound to `at` first; options `lowerdir=` that place,
+    /// `upperdir=…,workdir=…`
+    Overlay { from: CString, options: CString, at: CString },
     /// What is at `at` becomes a mount of its own that is read-only.
     Frozen { at: CString },
     /// What is mounted at `at` is out of reach from here on; mounts that use it keep it.

@@ -10,6 +10,7 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::{CHUNK, End, Reporter, write_all};
+use crate::sys;
 
 /// Pumps until the command's end of the stream is closed, or until the run has ended and nothing is left in it.
 pub(super) fn pump(
@@ -22,7 +23,7 @@ pub(super) fn pump(
 ) {
     let mut input = vec![0; CHUNK];
     let mut output = Vec::with_capacity(CHUNK);
-    let mut draining = false;
+    let mut draining = None;
     while let Some(n) = read(&mut source, &mut input, end, &mut draining) {
         let hits = redactor.push(input.get(..n).unwrap_or_default(), &mut output);
         // Counted before it is shown: a reader that kills us must not find an unrecorded mark.
@@ -39,21 +40,25 @@ pub(super) fn pump(
     drop(write_all(sink, &output));
 }
 
-/// Some bytes, or `None` at the end.
-fn read(source: &mut File, buffer: &mut [u8], end: &End, draining: &mut bool) -> Option<usize> {
+/// Some bytes, or `None` at the end. `left` is how many are still to come once the run has ended: whoever holds the
+/// other end then (a process outside the run that was handed it) has nothing more to say.
+fn read(source: &mut File, buffer: &mut [u8], end: &End, left: &mut Option<usize>) -> Option<usize> {
     loop {
-        if !*draining && wait(source, end) == Some(Ready::Ended) {
-            // Whoever still holds the other end (a process outside the run that was handed it) has nothing to say
-            // any more: what is in the pipe now is all that is read.
-            *draining = true;
+        if left.is_none() && wait(source, end)? == Ready::Ended {
+            *left = Some(sys::waiting(source.as_fd()).unwrap_or(0));
         }
-        if *draining && !readable(source) {
+        let limit = left.unwrap_or(buffer.len()).min(buffer.len());
+        if limit == 0 {
             return None;
         }
-        match source.read(buffer) {
+        match source.read(buffer.get_mut(..limit)?) {
             Ok(0) => return None,
-            Ok(n) => return Some(n),
+            Ok(n) => {
+                *left = left.map(|left| left - n);
+                return Some(n);
+            }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock && left.is_none() => {}
             // EIO is how a pty says that nobody has its other end open any more.
             Err(_) => return None,
         }
@@ -77,12 +82,7 @@ fn wait(source: &File, end: &End) -> Option<Ready> {
         }
     }
     let set = |fd: &PollFd<'_>| fd.revents().is_some_and(|events| !events.is_empty());
-    Some(if set(&fds[1]) && !set(&fds[0]) { Ready::Ended } else { Ready::Source })
-}
-
-fn readable(source: &File) -> bool {
-    let mut fds = [PollFd::new(source.as_fd(), PollFlags::POLLIN)];
-    poll(&mut fds, PollTimeout::ZERO).is_ok_and(|ready| ready > 0)
+    Some(if set(&fds[1]) { Ready::Ended } else { Ready::Source })
 }
 
 #[cfg(test)]

@@ -34,21 +34,6 @@ pub(crate) fn sealed_copy(name: &str, content: &[u8]) -> io::Result<OwnedFd> {
     Ok(file.into())
 }
 
-/// pidfd_send_signal(2), Linux 5.1.
-pub(crate) fn pidfd_send_signal(pidfd: &OwnedFd, signal: Signal) -> io::Result<()> {
-    // SAFETY: a descriptor, a number, no siginfo, no flags.
-    let result = unsafe {
-        libc::syscall(
-            libc::SYS_pidfd_send_signal,
-            pidfd.as_raw_fd(),
-            signal as i32,
-            std::ptr::null::<libc::siginfo_t>(),
-            0,
-        )
-    };
-    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
-}
-
 /// Whether the process of `pidfd` has ended. A pidfd is readable from then on (pidfd_open(2)).
 pub(crate) fn has_ended(pidfd: &OwnedFd) -> bool {
     let mut fds = [PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)];
@@ -63,6 +48,21 @@ pub(crate) fn signal_mask() -> libc::sigset_t {
         libc::pthread_sigmask(libc::SIG_BLOCK, std::ptr::null(), &mut mask);
         mask
     }
+}
+
+/// Makes orphans of this process's descendants its own children (prctl(2), PR_SET_CHILD_SUBREAPER).
+pub(crate) fn adopt_orphans() -> io::Result<()> {
+    Ok(nix::sys::prctl::set_child_subreaper(true)?)
+}
+
+/// Bytes that are waiting in a pipe or terminal (FIONREAD, ioctl_pipe(2), ioctl_tty(2)).
+pub(crate) fn waiting(fd: BorrowedFd<'_>) -> io::Result<usize> {
+    let mut count: libc::c_int = 0;
+    // SAFETY: the number outlives the call.
+    if unsafe { libc::ioctl(fd.as_raw_fd(), libc::FIONREAD, &mut count) } < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(usize::try_from(count).unwrap_or(0))
 }
 
 /// Landlock's ABI version; 0 when the kernel has none or it is switched off (landlock_create_ruleset(2)).
