@@ -38,7 +38,7 @@ pub enum LockedError {
 
 // SAFETY: the mapping is owned by this value alone and only handed out as shared slices.
 unsafe impl Send for Locked {}
-// SAFETY: as above; nothing changes the values after construction.
+// SAFETY: nothing changes the mapping after construction, so that slices of it may be read from any thread.
 unsafe impl Sync for Locked {}
 
 impl Locked {
@@ -98,7 +98,7 @@ impl Drop for Locked {
     fn drop(&mut self) {
         // SAFETY: the mapping is valid for `size` bytes and nobody else has it.
         Self::wipe(unsafe { std::slice::from_raw_parts_mut(self.memory.as_ptr(), self.size) });
-        // SAFETY: as above; it is not used again.
+        // SAFETY: no slice of the mapping outlives `self`, which ends here.
         unsafe { libc::munmap(self.memory.as_ptr().cast(), self.size) };
     }
 }

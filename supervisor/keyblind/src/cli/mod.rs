@@ -1,3 +1,4 @@
+#![forbid(unsafe_code)]
 //! The command line: one file per verb, no logic. A verb parses, calls, prints and returns a status
 //! (`docs/exit-codes.md`).
 

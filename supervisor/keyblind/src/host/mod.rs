@@ -1,3 +1,4 @@
+#![forbid(unsafe_code)]
 //! What this host offers. The only module that asks; what to do about the answers is `plan`'s.
 
 use std::fs;

@@ -124,7 +124,7 @@ pub(super) fn clone(prepared: &Prepared, plumbing: &Plumbing) -> io::Result<(i32
             }
         }
         // The older call where it is enough: container runtimes answer clone3 with ENOSYS.
-        // SAFETY: as above; no stack of its own, and the third argument takes the pidfd (clone(2)).
+        // SAFETY: a fork without a stack of its own, that runs only `first`; the pidfd outlives the call (clone(2)).
         None => unsafe {
             libc::syscall(libc::SYS_clone, flags | libc::SIGCHLD as u64, 0, ptr::from_mut(&mut pidfd), 0, 0)
         },
@@ -478,7 +478,7 @@ fn execute(report: Report, prepared: &Prepared) -> ! {
         match errno() {
             libc::ENOEXEC => {
                 let script = &prepared.script_argv[index * prepared.script_argv_stride()..];
-                // SAFETY: as above; the slice starts at a null-terminated vector.
+                // SAFETY: the slice starts at a null-terminated vector that `Prepared` owns.
                 unsafe { libc::execve(c"/bin/sh".as_ptr(), script.as_ptr(), prepared.envp.as_ptr()) };
                 report.fail(Step::Execute, index, libc::ENOEXEC);
             }
