@@ -73,6 +73,8 @@ enum Left {
 struct Word {
     shapes: Vec<usize>,
     hidden: bool,
+    /// A shape other than a value begins here too.
+    unnamed: bool,
     /// Bytes at its beginning that go out as they come.
     shown: usize,
 }
@@ -141,11 +143,13 @@ fn add(rule: &Rule, number: usize, tables: &mut Tables) -> Result<(), Box<dyn Er
             let shape = shape(tables, number, "Body::Pem")?;
             let entry = word(tables, b"-----BEGIN ", false);
             entry.shapes.push(shape);
-            (entry.hidden, entry.shown) = (true, b"-----".len());
+            (entry.hidden, entry.unnamed, entry.shown) = (true, true, b"-----".len());
         }
         Kind::Userinfo => {
             let shape = shape(tables, number, "Body::UserInfo")?;
-            word(tables, b"://", false).shapes.push(shape);
+            let entry = word(tables, b"://", false);
+            entry.shapes.push(shape);
+            entry.unnamed = true;
         }
     }
     Ok(())
@@ -172,6 +176,7 @@ fn token(rule: &Rule, number: usize, pattern: &Pattern, tables: &mut Tables) -> 
     let entry = word(tables, pattern.head(), rule.fold);
     entry.shapes.push(shape);
     entry.hidden |= hidden;
+    entry.unnamed = true;
     Ok(())
 }
 
@@ -209,8 +214,8 @@ fn render(tables: &Tables) -> Result<String, Box<dyn Error>> {
     for (number, ((text, fold), word)) in tables.words.iter().enumerate() {
         writeln!(
             out,
-            "    Word {{ text: &{text:?}, fold: {fold}, shown: {}, shapes: &{:?} }},",
-            word.shown, word.shapes
+            "    Word {{ text: &{text:?}, fold: {fold}, named: {}, shown: {}, shapes: &{:?} }},",
+            !word.unnamed, word.shown, word.shapes
         )?;
         if word.hidden {
             hidden.push(number);

@@ -5,6 +5,7 @@
 //! that a matcher does not need are compiled out.
 
 use crate::literal::{LONG_BITS, Literals, SHORT_BITS};
+use crate::shape::context::is_prose;
 use crate::shape::table::{WORD_LISTS, WORD_MAP, WORD_SET, WORDS};
 use crate::windows::Windows;
 
@@ -40,12 +41,12 @@ pub(crate) fn scan(padded: &[u8], len: usize, literals: &Literals, words: bool, 
 /// Five bits tell letters apart without regard to case; other bytes share them with a letter, which the
 /// comparison that follows sorts out.
 #[inline(always)]
+#[expect(clippy::cast_possible_truncation, reason = "16 bits are left")]
 fn lanes(word: u64, next: u64) -> [usize; 4] {
     const LOW: u64 = 0x001f_001f_001f_001f;
     let lanes = word & LOW | (word & LOW << 8) >> 3 | (next & LOW) << 10;
-    // The table has 2^16 entries, so that no lane needs a mask of its own.
-    let [a, b, c, d, e, f, g, h] = lanes.to_le_bytes();
-    [[a, b], [c, d], [e, f], [g, h]].map(|lane| usize::from(u16::from_le_bytes(lane)))
+    // The table has 2^16 entries, so that no lane needs a check of its own.
+    [0, 16, 32, 48].map(|shift| usize::from((lanes >> shift & 0xffff) as u16))
 }
 
 #[inline(always)]
@@ -56,8 +57,8 @@ fn word_at(block: &[u8; 16], at: usize) -> u64 {
 }
 
 #[inline(always)]
-fn test(bitmap: &[u64], bit: usize) -> usize {
-    usize::from(bitmap[bit / 64] >> (bit % 64) & 1 != 0)
+fn test(bitmap: &[u64], bit: usize) -> bool {
+    bitmap[bit / 64] >> (bit % 64) & 1 != 0
 }
 
 fn pass<const LONG: bool, const SHORT: bool, const RULES: bool>(
@@ -81,28 +82,28 @@ fn pass<const LONG: bool, const SHORT: bool, const RULES: bool>(
         let Some((tile, shifted)) = padded.get(from..until).zip(padded.get(from + 2..until + 2)) else {
             return;
         };
-        let blocks = tile.as_chunks::<8>().0.iter().zip(shifted.as_chunks::<8>().0);
-        let mut count = 0;
-        for (at, (block, next)) in (from..).step_by(8).zip(blocks) {
-            let word = u64::from_le_bytes(*block);
-            let mut hit = 0;
+        let (blocks, nexts) = (tile.as_chunks::<8>().0, shifted.as_chunks::<8>().0);
+        let nexts = &nexts[..blocks.len()];
+        let mut count = 0usize;
+        for number in 0..blocks.len() {
+            let word = u64::from_le_bytes(blocks[number]);
+            let mut hit = false;
             if LONG {
-                hit |= test(long, Windows::<LONG_BITS>::bit(word)) << 4;
+                hit |= test(long, Windows::<LONG_BITS>::bit(word));
             }
             if SHORT {
-                hit |= test(short, Windows::<SHORT_BITS>::bit(word & 0xffff_ffff)) << 5;
-                hit |= test(short, Windows::<SHORT_BITS>::bit(word >> 32)) << 6;
+                hit |= test(short, Windows::<SHORT_BITS>::bit(word & 0xffff_ffff));
+                hit |= test(short, Windows::<SHORT_BITS>::bit(word >> 32));
             }
             if RULES {
-                let [a, b, c, d] =
-                    lanes(word, u64::from_le_bytes(*next)).map(|lane| usize::from(WORD_SET[lane]));
-                hit |= a | b << 1 | c << 2 | d << 3;
+                let [a, b, c, d] = lanes(word, u64::from_le_bytes(nexts[number]));
+                hit |= WORD_SET[a] | WORD_SET[b] | WORD_SET[c] | WORD_SET[d] != 0;
             }
-            noted[count % TILE] = at << 8 | hit;
-            count += usize::from(hit != 0);
+            noted[count % TILE] = number;
+            count = count.wrapping_add(usize::from(hit));
         }
-        for &note in &noted[..count] {
-            look_closer(padded, len, note >> 8, note & 0xff, literals, found);
+        for &number in &noted[..count] {
+            look_closer::<LONG, SHORT, RULES>(padded, len, from + 8 * number, literals, found);
         }
         from = until;
     }
@@ -111,37 +112,33 @@ fn pass<const LONG: bool, const SHORT: bool, const RULES: bool>(
 /// Eight-byte blocks per round of filtering and comparing.
 const TILE: usize = 512;
 
-/// Compares what the filter let through at the eight bytes from `at` on: bit n of `hit` for a rule's word
-/// at byte 2n, then long literals, then short ones in either half.
+/// Compares what the filter let through at the eight bytes from `at` on.
 #[inline]
-fn look_closer(
+fn look_closer<const LONG: bool, const SHORT: bool, const RULES: bool>(
     padded: &[u8],
     len: usize,
     at: usize,
-    hit: usize,
     literals: &Literals,
     found: &mut Vec<Found>,
 ) {
     let Some(block) = padded.get(at..at + 16).and_then(|b| <&[u8; 16]>::try_from(b).ok()) else { return };
-    let text = &padded[..len];
-    let mut lanes_hit = hit & 15;
-    while lanes_hit != 0 {
-        let byte = 2 * lanes_hit.trailing_zeros() as usize;
-        lanes_hit &= lanes_hit - 1;
-        let four = u32::from_le_bytes([block[byte], block[byte + 1], block[byte + 2], block[byte + 3]]);
-        rule_word(four, at + byte, text, found);
+    let (text, word) = (&padded[..len], word_at(block, 0));
+    if RULES {
+        let set = lanes(word, word_at(block, 2)).map(|lane| WORD_SET[lane]);
+        let mut lanes = set[0] | set[1] << 1 | set[2] << 2 | set[3] << 3;
+        while lanes != 0 {
+            let byte = 2 * lanes.trailing_zeros() as usize;
+            lanes &= lanes - 1;
+            let four = u32::from_le_bytes([block[byte], block[byte + 1], block[byte + 2], block[byte + 3]]);
+            rule_word(four, at + byte, text, found);
+        }
     }
-    if hit > 15 {
-        let word = word_at(block, 0);
-        if hit & 16 != 0 {
-            literal(&literals.long, word, at, literals, text, found);
-        }
-        if hit & 32 != 0 {
-            literal(&literals.short, word & 0xffff_ffff, at, literals, text, found);
-        }
-        if hit & 64 != 0 {
-            literal(&literals.short, word >> 32, at + 4, literals, text, found);
-        }
+    if LONG {
+        literal(&literals.long, word, at, literals, text, found);
+    }
+    if SHORT {
+        literal(&literals.short, word & 0xffff_ffff, at, literals, text, found);
+        literal(&literals.short, word >> 32, at + 4, literals, text, found);
     }
 }
 
@@ -153,6 +150,9 @@ fn literal<const BITS: u32>(
     text: &[u8],
     found: &mut Vec<Found>,
 ) {
+    if !test(windows.bitmap(), Windows::<BITS>::bit(window)) {
+        return;
+    }
     windows.each(window, |number, phase| {
         if let Some(at) = literals.stands(number, phase, text, at) {
             found.push(Found::Literal { number, at });
@@ -173,7 +173,7 @@ fn rule_word(four: u32, at: usize, text: &[u8], found: &mut Vec<Found>) {
             let stands = text
                 .get(start..start + word.text.len())
                 .is_some_and(|t| if word.fold { t.eq_ignore_ascii_case(word.text) } else { t == word.text });
-            if stands {
+            if stands && !(word.named && is_prose(text, start + word.text.len())) {
                 found.push(Found::Word { word: entry.word, at: start });
             }
         }

@@ -72,9 +72,6 @@ enum Join {
 
 /// `text[at..end]` is the telling word.
 pub(crate) fn judge(strong: bool, text: &[u8], at: usize, end: usize, eof: bool) -> Verdict {
-    if is_prose(text, end) {
-        return Verdict::No;
-    }
     let mut cursor = Cursor { text, pos: end, eof, value: None };
     match before_value(&mut cursor, at, end) {
         Err(More) => Verdict::Pending { from: cursor.value.unwrap_or(text.len()) },
@@ -86,7 +83,7 @@ pub(crate) fn judge(strong: bool, text: &[u8], at: usize, end: usize, eof: bool)
 
 /// Answers "no" early where most words stand: `passed`, `token refresh failed`. It needs the bytes it
 /// looks at; where they have not come yet the slow way decides, and decides the same.
-fn is_prose(text: &[u8], end: usize) -> bool {
+pub(crate) fn is_prose(text: &[u8], end: usize) -> bool {
     let Some(after) = text.get(end..end + 24) else { return false };
     let lower = |bytes: &[u8]| bytes.iter().take_while(|b| b.is_ascii_lowercase()).count();
     match after[0] {
@@ -98,6 +95,9 @@ fn is_prose(text: &[u8], end: usize) -> bool {
         b'a'..=b'z' if text[end - 1].is_ascii_lowercase() => {
             !CONTINUES.iter().any(|word| after.starts_with(word.as_bytes()))
         }
+        // Neither a name's next byte nor a quote, a bracket or a sign.
+        b'/' | b'\n' | b'\r' | b'@' | b'#' | b'!' | b'%' | b'^' | b'&' | b';' | b'~' | b'{' | b'}' | b'['
+        | b'<' | b'$' => true,
         _ => false,
     }
 }

@@ -9,7 +9,7 @@ pub use custom::{OperatorRule, RuleError};
 use pattern::Elem;
 
 pub(crate) mod class;
-mod context;
+pub(crate) mod context;
 mod custom;
 pub(crate) mod pattern;
 mod pem;
@@ -50,6 +50,8 @@ pub(crate) struct Word {
     pub(crate) text: &'static [u8],
     /// Letters of either case.
     pub(crate) fold: bool,
+    /// All its shapes are values beside a name.
+    pub(crate) named: bool,
     /// Of a word that is hidden, the bytes at its beginning that are not.
     pub(crate) shown: u8,
     pub(crate) shapes: &'static [u16],
