@@ -41,7 +41,6 @@ pub(crate) fn scan(padded: &[u8], len: usize, literals: &Literals, words: bool, 
 /// Five bits tell letters apart without regard to case; other bytes share them with a letter, which the
 /// comparison that follows sorts out.
 #[inline(always)]
-#[expect(clippy::cast_possible_truncation, reason = "16 bits are left")]
 fn lanes(word: u64, next: u64) -> [usize; 4] {
     const LOW: u64 = 0x001f_001f_001f_001f;
     let lanes = word & LOW | (word & LOW << 8) >> 3 | (next & LOW) << 10;
