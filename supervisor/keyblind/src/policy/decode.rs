@@ -25,7 +25,7 @@ const MAX_PROBLEMS: usize = 20;
 /// Reads a value of type `T` from the whole file. Problems are in no order; with any, the value lacks what they
 /// are about.
 pub(super) fn decode<'t, T: Deserialize<'t> + Default>(tape: &'t Tape<'t>) -> (T, Vec<Problem>) {
-    let context = Context { tape, problems: RefCell::default(), skip: RefCell::default() };
+    let context = Context { tape, all_unknown: true, problems: RefCell::default(), skip: RefCell::default() };
     loop {
         let root = Node { context: &context, index: 0, crumb: None };
         let (value, failed) = match T::deserialize(root) {
@@ -54,7 +54,8 @@ pub(super) fn each<'t, T: Deserialize<'t>>(
     key: &str,
     mut take: impl FnMut(T, usize),
 ) -> Vec<Problem> {
-    let context = Context { tape, problems: RefCell::default(), skip: RefCell::default() };
+    let context =
+        Context { tape, all_unknown: false, problems: RefCell::default(), skip: RefCell::default() };
     let root = Node { context: &context, index: 0, crumb: None };
     let mut entries = Entries::new(&root, None);
     while let Some((name, value)) = entries.step() {
@@ -86,6 +87,8 @@ pub(super) fn each<'t, T: Deserialize<'t>>(
 
 struct Context<'t> {
     tape: &'t Tape<'t>,
+    /// Whether every unknown key is looked for. Else the first fails, which the types see to.
+    all_unknown: bool,
     problems: RefCell<Vec<Problem>>,
     /// Tokens of values that are passed over.
     skip: RefCell<Vec<usize>>,
@@ -400,7 +403,7 @@ impl<'t> Deserializer<'t> for Node<'_, 't> {
         fields: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Failure> {
-        self.table(Some(fields), visitor)
+        self.table(self.context.all_unknown.then_some(fields), visitor)
     }
 
     forward_to_deserialize_any! {

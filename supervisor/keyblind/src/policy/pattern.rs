@@ -39,15 +39,6 @@ const MAX_ALTERNATIVES: usize = 256;
 /// each run.
 type Text = Cow<'static, str>;
 
-/// How a part of a pattern's text is kept.
-pub(super) trait KeepText: Fn(&str) -> Text {}
-
-impl<F: Fn(&str) -> Text> KeepText for F {}
-
-fn owned(text: &str) -> Text {
-    Cow::Owned(text.to_owned())
-}
-
 /// A pattern for a name. `*` stands for any bytes, none included; everything else is itself.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Glob(Text);
@@ -56,12 +47,13 @@ impl Glob {
     /// Reads a pattern. Errors: empty, a NUL byte, or one of `?[]{}` which other tools' patterns have and this
     /// one does not.
     pub fn new(text: &str) -> Result<Glob, PatternError> {
-        Glob::with(text, owned)
+        check_glob(text)?;
+        Ok(Glob(Cow::Owned(text.to_owned())))
     }
 
-    pub(super) fn with(text: &str, keep: impl KeepText) -> Result<Glob, PatternError> {
-        check_glob(text)?;
-        Ok(Glob(keep(text)))
+    /// A pattern of a built-in policy: tests have read it with [`Glob::new`].
+    pub(super) fn known(text: &'static str) -> Glob {
+        Glob(Cow::Borrowed(text))
     }
 
     /// The pattern as written.
@@ -110,18 +102,19 @@ impl NamePattern {
     /// Reads a pattern and expands its braces. Errors: as [`Glob::new`], braces that do not pair, a slash,
     /// more alternatives than a policy can sensibly hold.
     pub fn new(text: &str) -> Result<NamePattern, PatternError> {
-        NamePattern::with(text, owned)
-    }
-
-    pub(super) fn with(text: &str, keep: impl KeepText) -> Result<NamePattern, PatternError> {
         if text.contains('/') {
             return Err(PatternError::Slash);
         }
         if !text.contains(['{', '}']) {
-            return Ok(NamePattern { text: Glob::with(text, keep)?, alternatives: Vec::new() });
+            return Ok(NamePattern { text: Glob::new(text)?, alternatives: Vec::new() });
         }
         let alternatives = expand(text)?.iter().map(|one| Glob::new(one)).collect::<Result<_, _>>()?;
-        Ok(NamePattern { text: Glob(keep(text)), alternatives })
+        Ok(NamePattern { text: Glob(Cow::Owned(text.to_owned())), alternatives })
+    }
+
+    /// A pattern without braces of a built-in policy: tests have read it with [`NamePattern::new`].
+    pub(super) fn known(text: &'static str) -> NamePattern {
+        NamePattern { text: Glob::known(text), alternatives: Vec::new() }
     }
 
     /// The pattern as written.
@@ -203,23 +196,7 @@ impl PathPattern {
     /// Reads an absolute path, `~`, `~/…`, `${project}` or `${project}/…`. Doubled and trailing slashes and
     /// `.` components are dropped.
     pub fn new(text: &str) -> Result<PathPattern, PatternError> {
-        PathPattern::with(text, owned)
-    }
-
-    pub(super) fn with(text: &str, keep: impl KeepText) -> Result<PathPattern, PatternError> {
-        let (base, rest) = match text.as_bytes() {
-            [] => return Err(PatternError::Empty),
-            [b'/', ..] => (Base::Root, text),
-            [b'~'] => (Base::Home, ""),
-            [b'~', b'/', ..] => (Base::Home, text.get(1..).unwrap_or_default()),
-            [b'~', ..] => return Err(PatternError::OtherHome),
-            [b'$', ..] => match text.strip_prefix("${project}") {
-                Some(rest) if rest.is_empty() || rest.starts_with('/') => (Base::Project, rest),
-                Some(_) => return Err(PatternError::Relative),
-                None => return Err(PatternError::Variable),
-            },
-            _ => return Err(PatternError::Relative),
-        };
+        let (base, rest) = based(text)?;
         let rest = rest.strip_prefix('/').unwrap_or(rest);
         let mut untidy = false;
         for component in rest.split('/') {
@@ -229,8 +206,14 @@ impl PathPattern {
                 bytes => check_component(bytes)?,
             }
         }
-        let rest = if untidy { Cow::Owned(tidy(rest)) } else { keep(rest) };
-        Ok(PathPattern { base, rest })
+        let rest = if untidy { tidy(rest) } else { rest.to_owned() };
+        Ok(PathPattern { base, rest: Cow::Owned(rest) })
+    }
+
+    /// A path of a built-in policy: tests have read it with [`PathPattern::new`], and found it tidy.
+    pub(super) fn known(text: &'static str) -> Result<PathPattern, PatternError> {
+        let (base, rest) = based(text)?;
+        Ok(PathPattern { base, rest: Cow::Borrowed(rest.strip_prefix('/').unwrap_or(rest)) })
     }
 
     /// What follows the base, without a slash in front; empty for the base itself.
@@ -300,6 +283,23 @@ impl fmt::Debug for PathPattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "\"{self}\"")
     }
+}
+
+/// The base of a path, and what follows it.
+fn based(text: &str) -> Result<(Base, &str), PatternError> {
+    Ok(match text.as_bytes() {
+        [] => return Err(PatternError::Empty),
+        [b'/', ..] => (Base::Root, text),
+        [b'~'] => (Base::Home, ""),
+        [b'~', b'/', ..] => (Base::Home, text.get(1..).unwrap_or_default()),
+        [b'~', ..] => return Err(PatternError::OtherHome),
+        [b'$', ..] => match text.strip_prefix("${project}") {
+            Some(rest) if rest.is_empty() || rest.starts_with('/') => (Base::Project, rest),
+            Some(_) => return Err(PatternError::Relative),
+            None => return Err(PatternError::Variable),
+        },
+        _ => return Err(PatternError::Relative),
+    })
 }
 
 fn check_glob(text: &str) -> Result<(), PatternError> {

@@ -4,7 +4,7 @@ use keyblind_redact::{Matcher, RuleError};
 
 use super::super::document::{At, GuardDoc, KeysDoc, RuleDoc};
 use super::super::{Access, Action, Base, Guard, GuardKeys, Located, NamePattern, PathPattern, RedactRule};
-use super::{Builder, read};
+use super::{Builder, read, same_in};
 
 /// A table of which the id may be `!X`, to take the inherited `X` out.
 trait Entry: PartialEq {
@@ -196,9 +196,12 @@ impl Builder<'_> {
     }
 
     fn names(&mut self, slot: &mut Vec<Located<NamePattern>>, given: &Option<Vec<At<&str>>>, key: &str) {
-        let keep = self.keep();
+        let built_in = self.built_in;
         self.list(slot, given, key, ToString::to_string, |text| {
-            NamePattern::with(text, &keep).map_err(|why| why.to_string())
+            match same_in(built_in, text).filter(|text| !text.contains('{')) {
+                Some(text) => Ok(NamePattern::known(text)),
+                None => NamePattern::new(text).map_err(|why| why.to_string()),
+            }
         });
     }
 

@@ -7,10 +7,7 @@ mod entitlements;
 mod guards;
 mod read;
 
-use std::borrow::Cow;
-
 use super::document::{At, Bytes, Document, Entries, KeepDoc, LimitsDoc, List, Name, Period, RuleOfSocket};
-use super::pattern::KeepText;
 use super::problem::{Problem, nearest, one_of};
 use super::settings::{Layers, Limits, SocketRule, Sockets, Variables};
 use super::tape::Tape;
@@ -114,8 +111,9 @@ impl<'b> Builder<'b> {
     }
 }
 
-/// The part of `all` that `part` is, if it points into it.
-fn same_in(all: &'static str, part: &str) -> Option<&'static str> {
+/// The part of a built-in policy's text that `part` is, so that a pattern need not copy it.
+fn same_in(all: Option<&'static str>, part: &str) -> Option<&'static str> {
+    let all = all?;
     let start = part.as_ptr().addr().checked_sub(all.as_ptr().addr())?;
     all.get(start..start.checked_add(part.len())?)
 }
@@ -207,26 +205,22 @@ impl Builder<'_> {
         );
     }
 
-    /// How text of this file is kept in patterns.
-    fn keep(&self) -> impl KeepText + use<> {
-        let built_in = self.built_in;
-        move |text| match built_in.and_then(|all| same_in(all, text)) {
-            Some(text) => Cow::Borrowed(text),
-            None => Cow::Owned(text.to_owned()),
-        }
-    }
-
     fn paths(&mut self, slot: &mut Vec<Located<PathPattern>>, given: &List<'_>, key: &str) {
-        let keep = self.keep();
+        let built_in = self.built_in;
         self.list(slot, given, key, ToString::to_string, |text| {
-            PathPattern::with(text, &keep).map_err(|why| why.to_string())
+            let path = match same_in(built_in, text) {
+                Some(text) => PathPattern::known(text),
+                None => PathPattern::new(text),
+            };
+            path.map_err(|why| why.to_string())
         });
     }
 
     fn globs(&mut self, slot: &mut Vec<Located<Glob>>, given: &List<'_>, key: &str) {
-        let keep = self.keep();
-        self.list(slot, given, key, ToString::to_string, |text| {
-            Glob::with(text, &keep).map_err(|why| why.to_string())
+        let built_in = self.built_in;
+        self.list(slot, given, key, ToString::to_string, |text| match same_in(built_in, text) {
+            Some(text) => Ok(Glob::known(text)),
+            None => Glob::new(text).map_err(|why| why.to_string()),
         });
     }
 
