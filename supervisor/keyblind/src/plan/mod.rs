@@ -177,7 +177,8 @@ fn id_map(id: u32) -> CString {
 
 fn limits(policy: &Policy) -> Vec<(u32, u64)> {
     let limits = &policy.run.limits;
-    let seconds = |limit: &Located<Duration>| limit.value.as_secs();
+    // The kernel counts whole seconds; 0 would end the command at once.
+    let seconds = |limit: &Located<Duration>| limit.value.as_secs().max(1);
     [
         (libc::RLIMIT_NPROC, limits.processes.as_ref().map(|limit| limit.value)),
         (libc::RLIMIT_NOFILE, limits.open_files.as_ref().map(|limit| limit.value)),

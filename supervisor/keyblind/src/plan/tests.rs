@@ -182,6 +182,16 @@ fn the_home_is_private_with_tripwires_where_the_host_has_secrets() {
 }
 
 #[test]
+fn a_project_in_var_tmp_has_a_private_directory_around_it() {
+    let mut entries = entries();
+    entries.push(found("/var/tmp/app", Kind::Directory));
+    let plan = planned_on(&host(1000), &request("/var/tmp/app"), entries).expect("a plan");
+    let tree = tree(&plan);
+    assert!(tree.contains("Tmpfs { at: \"/var/tmp\""), "{tree}");
+    assert!(!tree.contains("Link { target: \"../tmp\""), "{tree}");
+}
+
+#[test]
 fn a_guarded_file_is_covered_where_a_link_leads() {
     let mut entries = entries();
     entries.retain(|entry| entry.path != Path::new("/home/jo/.aws/credentials"));

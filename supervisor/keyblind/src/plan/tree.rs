@@ -19,6 +19,8 @@ const EMPTY_DIRECTORY: &str = "/run/keyblind/empty.d";
 /// Upper layers of caches while the tree is built; detached before the command sees the tree.
 const LAYERS: &str = "/run/keyblind/layers";
 
+const VAR_TMP: &str = "/var/tmp";
+
 /// Modes of tripwires. Without a fanotify mark an unreadable object refuses; with one a readable object lets the
 /// open come as far as the mark, which refuses and records. Either is empty.
 const UNMARKED: u32 = 0o000;
@@ -36,6 +38,10 @@ pub(super) fn build(
     let mut private: Vec<(&Path, &str, bool)> =
         PRIVATE.iter().map(|path| (Path::new(*path), "mode=1777", false)).collect();
     private.extend(home.map(|home| (home, "mode=700", true)));
+    // Else it is a link to /tmp; a project in it needs a real directory.
+    if places.iter().any(|place| place.path.starts_with(VAR_TMP)) {
+        private.push((Path::new(VAR_TMP), "mode=1777", false));
+    }
     tree.device_nodes()?;
     // By path, so that what lies inside another mount is mounted on top of it.
     let mut tops: Vec<(&Path, Top<'_>)> = private
@@ -167,7 +173,10 @@ impl Tree<'_> {
         }
         self.directory(Path::new("/run"))?;
         self.directory(Path::new("/var"))?;
-        for (target, at) in [("../tmp", "/var/tmp"), ("../run", "/var/run")] {
+        for (target, at) in [("../tmp", VAR_TMP), ("../run", "/var/run")] {
+            if self.made.contains(Path::new(at)) {
+                continue;
+            }
             self.mounts.push(Mount::Link { target: c_text(target)?, at: c_text(at)? });
         }
         if self.made.contains(Path::new(LAYERS)) {

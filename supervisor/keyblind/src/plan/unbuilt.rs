@@ -13,10 +13,7 @@ pub(super) fn check(
     let mut wanted: Vec<(String, Origin)> = Vec::new();
     let mut missing: Vec<(&'static str, Vec<String>)> = Vec::new();
     for feature in policy.features() {
-        let guard = policy
-            .guards
-            .iter()
-            .find(|guard| feature.what.starts_with(&format!("guard `{}`:", guard.id.value)));
+        let guard = feature.guard.as_ref().and_then(|id| policy.guard(id));
         let by_path = guard.is_some_and(|guard| guard.name.is_empty());
         let Some(why) = why(feature.kind, by_path, tier, network) else { continue };
         let covered = why == COVERED;

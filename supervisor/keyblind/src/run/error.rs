@@ -8,7 +8,7 @@ use keyblind_secrets::LockedError;
 
 use crate::host::PersonError;
 use crate::plan::PlanError;
-use crate::policy::LoadError;
+use crate::policy::{LoadError, Loosening};
 use crate::spawn::{SpawnError, Step};
 
 /// keyblind refuses, or failed, before the command was executed.
@@ -26,9 +26,12 @@ pub enum RunError {
     /// Events cannot be recorded.
     #[error("{0}")]
     Journal(#[from] JournalError),
+    /// An option would loosen a policy that the host has locked.
+    #[error("{0}")]
+    Locked(Loosening),
     /// Secret values cannot be held safely.
     #[error("{0}")]
-    Locked(#[from] LockedError),
+    Memory(#[from] LockedError),
     /// The command did not start.
     #[error("{0}")]
     Spawn(SpawnError),

@@ -15,7 +15,7 @@ use super::caller::{Caller, real_home, wipe};
 use super::{Options, RunError};
 use crate::host::{Host, Person, Survey, person, survey};
 use crate::plan::{self, Plan, Request, home_variables, plan, wanted};
-use crate::policy::{self, Loaded, Roots, Source};
+use crate::policy::{self, Loaded, Overrides, Roots, Source};
 
 #[derive(Debug)]
 pub(super) struct Materials {
@@ -64,6 +64,19 @@ impl Materials {
             scratch: PathBuf::from("/tmp").join(format!("keyblind-{run}")),
         };
         let roots = Roots { project: &request.project, home: person.home.as_deref() };
+        policy
+            .policy
+            .permits(
+                &Overrides {
+                    write: &request.write,
+                    network: options.network,
+                    timeout: options.timeout,
+                    user: options.user.as_deref(),
+                    environment: options.environment.as_deref(),
+                },
+                &roots,
+            )
+            .map_err(RunError::Locked)?;
         let survey = as_person(&person, || survey(wanted(&policy.policy, &roots)));
         let plan = plan(&policy.policy, &host, &person, &request, &survey)?;
         let (umask, signal_mask) = (caller.umask, caller.signal_mask);
