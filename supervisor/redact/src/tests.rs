@@ -330,6 +330,30 @@ fn half_of_a_needle_at_the_end_is_hidden() {
 }
 
 #[test]
+fn awkward_texts_in_every_cut() {
+    let matcher = matcher(Shapes::Default);
+    for (text, wanted) in [
+        ("-token-abs3cret123456789012-", "-token-[REDACTED]"),
+        ("--password +line+0f+it ", "--password [REDACTED] "),
+        ("password: hunter2 ", "password: [REDACTED] "),
+        ("a://0123456789s3cretij@x", "a://[REDACTED]@x"),
+        ("token: str = \"a1b2c3d4e5f6\"", "token: str = \"[REDACTED]\""),
+        ("Bearer a1b2c3d4e5f6g7.", "Bearer [REDACTED]"),
+    ] {
+        for at in 0..=text.len() {
+            let out = cut(&matcher, text.as_bytes(), &[at]).0;
+            assert_eq!(String::from_utf8_lossy(&out), wanted, "cut at {at}");
+        }
+        let bytes: Vec<usize> = (0..text.len()).collect();
+        assert_eq!(
+            String::from_utf8_lossy(&cut(&matcher, text.as_bytes(), &bytes).0),
+            wanted,
+            "byte by byte"
+        );
+    }
+}
+
+#[test]
 fn a_long_token_is_swallowed() {
     let matcher = matcher(Shapes::Default);
     let mut redactor = matcher.redactor();

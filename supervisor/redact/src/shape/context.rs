@@ -12,6 +12,9 @@ const JUDGED: usize = 256;
 /// Longest rest of a name behind the telling word (`_FOR_STAGING`), in bytes.
 const TAIL: usize = 24;
 
+/// A value that hangs on its name (`service-token-0123…`) has at least so many letters and digits.
+const HANGING: usize = 20;
+
 /// A step of reading that ran out of input.
 struct More;
 
@@ -111,7 +114,9 @@ fn before_value(cursor: &mut Cursor<'_>, at: usize, end: usize) -> Result<Option
     if cursor.pass(TAIL, name_byte).is_err() {
         // What hangs on the name may become a value.
         let hangs = text.get(end).is_some_and(|b| matches!(b, b'-' | b'_' | b'.'));
-        if hangs && text[end + 1..].iter().all(u8::is_ascii_alphanumeric) {
+        let rest = text.get(end + 1..).unwrap_or_default();
+        let run = rest.iter().take_while(|b| b.is_ascii_alphanumeric()).count();
+        if hangs && (run == rest.len() || run >= HANGING) {
             cursor.value = Some(end + 1);
         }
         return Err(More);
@@ -120,7 +125,7 @@ fn before_value(cursor: &mut Cursor<'_>, at: usize, end: usize) -> Result<Option
     if let Some(b'-' | b'_' | b'.') = tail.first() {
         // `service-token-0123456789abcdef…`: the value hangs on the name.
         let run = tail[1..].iter().take_while(|b| b.is_ascii_alphanumeric()).count();
-        if run >= 20 && tail[1..].iter().filter(|b| b.is_ascii_digit()).count() > 2 {
+        if run >= HANGING && tail[1..].iter().filter(|b| b.is_ascii_digit()).count() > 2 {
             cursor.pos = end + 1;
             return Ok(Some((Join::Blank, BARE)));
         }
