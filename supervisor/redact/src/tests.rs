@@ -336,7 +336,7 @@ fn awkward_texts_in_every_cut() {
         ("-token-abs3cret123456789012-", "-token-[REDACTED]"),
         ("--password +line+0f+it ", "--password [REDACTED] "),
         ("password: hunter2 ", "password: [REDACTED] "),
-        ("a://0123456789s3cretij@x", "a://[REDACTED]@x"),
+        ("a://0123456789s3cretijkl@x", "a://[REDACTED]@x"),
         ("token: str = \"a1b2c3d4e5f6\"", "token: str = \"[REDACTED]\""),
         ("Bearer a1b2c3d4e5f6g7.", "Bearer [REDACTED]"),
     ] {
