@@ -4,6 +4,8 @@
 #![expect(clippy::expect_used, reason = "a test fails by panicking")]
 
 mod attacks;
+mod demo;
+mod doctor;
 mod jobs;
 mod streams;
 mod terminals;

@@ -16,4 +16,9 @@ pub mod stream;
 
 pub mod run;
 
+mod trial;
+
+pub mod demo;
+pub mod doctor;
+
 pub mod cli;

@@ -6,6 +6,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+mod demo;
+mod doctor;
 mod events;
 mod out;
 mod policy;
@@ -34,6 +36,10 @@ enum Verb {
     Redact(redact::Args),
     /// Read what was recorded
     Events(events::Args),
+    /// Say what this host offers and what a run is held to here, and try it
+    Doctor(doctor::Args),
+    /// Let a hostile tool loose on fake keys, bare and supervised
+    Demo(demo::Args),
 }
 
 /// Parses the command line, runs the verb and returns its status.
@@ -44,6 +50,8 @@ pub fn main() -> ExitCode {
             Verb::Policy(args) => policy::main(args),
             Verb::Redact(args) => redact::main(args),
             Verb::Events(args) => events::main(args),
+            Verb::Doctor(args) => doctor::main(args),
+            Verb::Demo(args) => demo::main(args),
         },
         Err(error) => out::usage(&error),
     }

@@ -14,7 +14,7 @@ use nix::unistd::{setfsgid, setfsuid};
 use super::caller::{Caller, real_home, wipe};
 use super::{Options, RunError};
 use crate::host::{Host, Person, Survey, person, survey};
-use crate::plan::{self, Plan, Request, home_variables, plan, wanted};
+use crate::plan::{self, Plan, PlanError, Request, home_variables, plan, wanted};
 use crate::policy::{self, Loaded, Overrides, Roots, Source};
 
 #[derive(Debug)]
@@ -51,7 +51,8 @@ impl Materials {
             variable: &|name: &str| caller.variable(name).map(OsStr::to_owned),
         })?;
         let host = Host::probe();
-        let person = whom(options, &policy, &host, &caller)?;
+        let variable = |name: &str| caller.variable(name).map(OsStr::to_owned);
+        let person = whom(options.user.as_deref(), &policy, &host, &variable)?;
         let environment = environment(options, &policy)?;
         let request = Request {
             command: options.command.clone(),
@@ -77,8 +78,7 @@ impl Materials {
                 &roots,
             )
             .map_err(RunError::Locked)?;
-        let survey = as_person(&person, || survey(wanted(&policy.policy, &roots)));
-        let plan = plan(&policy.policy, &host, &person, &request, &survey)?;
+        let (survey, plan) = planned(&policy, &host, &person, &request)?;
         let (umask, signal_mask) = (caller.umask, caller.signal_mask);
         let scrubbed = scrub(options, &policy, &person, caller.variables)?;
         Ok(Self {
@@ -186,18 +186,24 @@ fn is_telling_option(option: &OsStr, value: &OsStr) -> bool {
     !value.as_bytes().starts_with(b"-") && policy::looks_secret(&name, value.as_bytes())
 }
 
-fn whom(options: &Options, policy: &Loaded, host: &Host, caller: &Caller) -> Result<Person, RunError> {
-    let of_policy = policy.policy.run.user.as_ref();
-    let asked = match (&options.user, of_policy) {
-        (Some(name), _) => Some((name.as_str(), "--user".to_owned())),
+/// Who the run belongs to, and where its home is: `--user`, else policy's, else as [`person`] says. `variable`
+/// looks up the caller's variables.
+pub(crate) fn whom(
+    user: Option<&str>,
+    policy: &Loaded,
+    host: &Host,
+    variable: &dyn Fn(&str) -> Option<OsString>,
+) -> Result<Person, RunError> {
+    let asked = match (user, &policy.policy.run.user) {
+        (Some(name), _) => Some((name, "--user".to_owned())),
         (None, Some(name)) => Some((name.value.as_str(), name.origin.to_string())),
         (None, None) => None,
     };
-    let sudo = caller.variable("SUDO_UID").and_then(OsStr::to_str);
-    let mut person = person(host, asked, sudo)?;
+    let sudo = variable("SUDO_UID");
+    let mut person = person(host, asked, sudo.as_deref().and_then(OsStr::to_str))?;
     // The caller's HOME counts for the caller itself, and for a user without an entry in the user database if it is
     // that user's: root's own must never become the home of somebody else.
-    let given = caller.variable("HOME").map(PathBuf::from).filter(|home| home.is_absolute());
+    let given = variable("HOME").map(PathBuf::from).filter(|home| home.is_absolute());
     let owned = |home: &PathBuf| fs::metadata(home).is_ok_and(|home| home.uid() == person.uid.as_raw());
     if !person.switch {
         person.home = given.or(person.home);
@@ -208,8 +214,21 @@ fn whom(options: &Options, policy: &Loaded, host: &Host, caller: &Caller) -> Res
     Ok(person)
 }
 
+/// Looks at what policy names with the eyes of the run's user, and plans.
+pub(crate) fn planned(
+    policy: &Loaded,
+    host: &Host,
+    person: &Person,
+    request: &Request,
+) -> Result<(Survey, Plan), PlanError> {
+    let roots = Roots { project: &request.project, home: person.home.as_deref() };
+    let survey = as_person(person, || survey(wanted(&policy.policy, &roots)));
+    let plan = plan(&policy.policy, host, person, request, &survey)?;
+    Ok((survey, plan))
+}
+
 /// What keyblind itself writes and obeys.
-fn own_files(journal: &Path, policy: &Loaded) -> Vec<PathBuf> {
+pub(crate) fn own_files(journal: &Path, policy: &Loaded) -> Vec<PathBuf> {
     let mut own = vec![journal.to_owned()];
     if let Source::File(path) = &policy.source {
         own.push(path.to_path_buf());

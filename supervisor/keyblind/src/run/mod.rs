@@ -19,6 +19,7 @@ mod start;
 mod watch;
 
 pub use error::RunError;
+pub(crate) use materials::{own_files, planned, whom};
 
 /// keyblind refused, or failed before the command was executed.
 pub const REFUSED: u8 = 125;
