@@ -7,5 +7,6 @@ mod attacks;
 mod demo;
 mod doctor;
 mod jobs;
+mod start;
 mod streams;
 mod terminals;

@@ -92,7 +92,7 @@ fn stop_and_continue() -> Check {
         let quote = |word: &std::ffi::OsStr| format!("'{}'", word.to_string_lossy().replace('\'', "'\\''"));
         // The shell is already where that line would have to go first.
         let words: Vec<_> = std::iter::once(inner.get_program()).chain(inner.get_args()).collect();
-        let here = if words[0].as_encoded_bytes().ends_with(b"/on-host") { 3 } else { 0 };
+        let here = if words[0].as_encoded_bytes().ends_with(b"/on-host") { 4 } else { 0 };
         let line = words[here..].iter().map(|word| quote(word)).collect::<Vec<_>>().join(" ");
         site.write("home/line", line);
         // The shell is the operator's own: it runs bare, as root where the tier is started by root.

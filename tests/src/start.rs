@@ -75,6 +75,7 @@ pub struct Run {
     pub(crate) stdin: Vec<u8>,
     pub(crate) caller: Option<String>,
     pub(crate) by_root: bool,
+    pub(crate) groups: Vec<u32>,
     pub(crate) cwd: Option<PathBuf>,
 }
 
@@ -90,6 +91,7 @@ impl Run {
             stdin: Vec::new(),
             caller: None,
             by_root: false,
+            groups: Vec::new(),
             cwd: None,
         }
     }
@@ -128,6 +130,13 @@ impl Run {
         self
     }
 
+    /// The supplementary groups of whoever starts it; only root can set them.
+    #[must_use]
+    pub fn groups(mut self, groups: &[u32]) -> Self {
+        self.groups = groups.to_vec();
+        self
+    }
+
     /// Starts a bare command as root, where the test runs as root.
     #[must_use]
     pub fn by_root(mut self) -> Self {
@@ -149,7 +158,8 @@ impl Run {
         let mut line: Vec<OsString> = Vec::new();
         if nix::unistd::geteuid().is_root() {
             let who = if self.tier == Tier::Mount || self.by_root { "root" } else { "user" };
-            line.extend([bin.join("on-host").into(), site.into(), who.into()]);
+            let groups: Vec<String> = self.groups.iter().map(u32::to_string).collect();
+            line.extend([bin.join("on-host").into(), site.into(), who.into(), groups.join(",").into()]);
         }
         if self.tier == Tier::InPlace {
             line.push(bin.join("no-namespaces").into());

@@ -1,5 +1,6 @@
 #![forbid(unsafe_code)]
-//! Starts a program on a host whose user database has the user of the tests: `on-host SITE root|user PROGRAM [ARG]…`.
+//! Starts a program on a host whose user database has the user of the tests: `on-host SITE root|user GROUPS
+//! PROGRAM [ARG]…`, where GROUPS is a list with commas, or nothing.
 //! Only root needs it. The host's own files stay as they are: what is changed is seen by this program and its
 //! descendants alone. Hard limits are lifted, so that what keyblind lowers was high.
 
@@ -20,6 +21,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut words = std::env::args_os().skip(1);
     let site = words.next().ok_or("no site")?;
     let who = words.next().ok_or("neither root nor user")?;
+    let groups = words.next().ok_or("no groups")?.into_string().unwrap_or_default();
+    let groups: Result<Vec<Gid>, _> =
+        groups.split_terminator(',').map(|group| group.parse().map(Gid::from_raw)).collect();
     let program = words.next().ok_or("no program")?;
     unshare(CloneFlags::CLONE_NEWNS)?;
     let none: Option<&str> = None;
@@ -29,6 +33,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         mount(Some(&own), &Path::new("/etc").join(name), none, MsFlags::MS_BIND, none)?;
     }
     setrlimit(Resource::RLIMIT_CORE, RLIM_INFINITY, RLIM_INFINITY)?;
+    setgroups(&groups?)?;
     if who == "user" {
         const USER: u32 = 1000;
         for stream in [io::stdin().as_fd(), io::stdout().as_fd(), io::stderr().as_fd()] {
@@ -37,7 +42,6 @@ fn main() -> Result<(), Box<dyn Error>> {
                 std::os::unix::fs::fchown(stream, Some(USER), Some(USER))?;
             }
         }
-        setgroups(&[])?;
         setgid(Gid::from_raw(USER))?;
         setuid(Uid::from_raw(USER))?;
     }

@@ -270,6 +270,7 @@ fn refused_by_name(name: &str) -> Result<Vec<u8>, Errno> {
                 [Arg::In(kind), Arg::In(name), Arg::In(b"x"), Arg::Int(1), Arg::Int(PROCESS_KEYRING)],
             )
         }
+        "unknown-call" => call(9999, []),
         "raw-socket" => call(libc::SYS_socket, [Arg::Int(2), Arg::Int(3), Arg::Int(1)]),
         _ => return Err(Errno::EINVAL),
     })
