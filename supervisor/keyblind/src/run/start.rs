@@ -5,7 +5,7 @@ use std::fs::{self, DirBuilder, File};
 use std::io::{self, IsTerminal};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{DirBuilderExt, chown};
+use std::os::unix::fs::{DirBuilderExt, chown, fchown};
 use std::path::{Path, PathBuf};
 
 use keyblind_events::Stream;
@@ -36,6 +36,10 @@ pub(super) struct Started {
     pub(super) tripwires: Option<Tripwires>,
     pub(super) leavings: Leavings,
 }
+
+/// Where tools look for the place of their cache, and what it is called in the run's temporary directory.
+const CACHE_VARIABLES: [(&str, &str); 4] =
+    [("XDG_CACHE_HOME", "cache"), ("npm_config_cache", "npm"), ("PIP_CACHE_DIR", "pip"), ("GOCACHE", "go-build")];
 
 /// The supervisor's ends of the command's streams.
 #[derive(Debug, Default)]
@@ -84,6 +88,7 @@ fn attempt(options: &Options, materials: &Materials) -> Result<Pending, RunError
     let (mut leavings, cgroup) = host_objects(plan, materials)?;
     let result = (|| {
         let (ours, descriptors) = streams(options.pty)?;
+        give_streams(&plan.identity, &descriptors).map_err(RunError::system("give the run its streams"))?;
         let tripwires = tripwires(plan)?;
         let prepared = prepare(materials, descriptors, ours.pty.as_ref(), cgroup, tripwires.as_ref())?;
         let mut waiting = spawn(&prepared).map_err(RunError::Spawn)?;
@@ -231,6 +236,16 @@ fn streams(mode: PtyMode) -> Result<(OurEnds, Descriptors), RunError> {
     Ok((ours, Descriptors { stdio: [stdin, stdout, stderr], terminal }))
 }
 
+/// Opening a stream by its name (`/dev/stdout`) is a matter of the pipe's owner and mode.
+fn give_streams(identity: &Identity, descriptors: &Descriptors) -> io::Result<()> {
+    if let Identity::Switch { uid, gid } = *identity {
+        for stream in descriptors.stdio.iter().chain(&descriptors.terminal) {
+            fchown(stream, Some(uid), Some(gid))?;
+        }
+    }
+    Ok(())
+}
+
 /// Whether this process may use the terminal on its stdin.
 pub(super) fn in_foreground() -> bool {
     tcgetpgrp(io::stdin()).is_ok_and(|group| group == getpgrp())
@@ -274,6 +289,11 @@ fn prepare(
     if let Some(scratch) = &plan.scratch {
         variables.retain(|(name, _)| name != "TMPDIR");
         variables.push(("TMPDIR".into(), scratch.clone().into_os_string()));
+        // Caches of the host are read-only here, so that a run plants nothing in them; these tools take another.
+        for (name, directory) in CACHE_VARIABLES {
+            variables.retain(|(have, _)| have != name);
+            variables.push((name.into(), scratch.join(directory).into_os_string()));
+        }
     }
     let candidates: Vec<CString> =
         candidates(command.first().map_or(OsStr::new(""), OsString::as_os_str), &variables)
