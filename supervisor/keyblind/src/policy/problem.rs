@@ -52,6 +52,19 @@ impl Report {
         if problems.is_empty() { Ok(()) } else { Err(Report::new(source, text, problems)) }
     }
 
+    /// The first mistake in three lines, for whoever wanted something else than to check a policy.
+    pub fn brief(&self) -> impl fmt::Display + '_ {
+        fmt::from_fn(|f| {
+            let Some(first) = self.items.first() else { return Ok(()) };
+            write!(f, "{}:{}: {}", first.origin, first.column, first.title)?;
+            match self.items.len() - 1 {
+                0 => writeln!(f)?,
+                more => writeln!(f, " (and {more} more: keyblind policy check {})", first.origin.source)?,
+            }
+            first.excerpt(f)
+        })
+    }
+
     /// Where the mistakes are, in the order in which they are shown.
     pub fn origins(&self) -> impl Iterator<Item = &Origin> {
         self.items.iter().map(|item| &item.origin)
@@ -82,22 +95,29 @@ impl Item {
     }
 }
 
+impl Item {
+    fn margin(&self) -> String {
+        " ".repeat(self.origin.line.to_string().len())
+    }
+
+    /// The line, and the carets below it.
+    fn excerpt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{} | {}", self.origin.line, self.line)?;
+        write!(f, "{} | {}", self.margin(), self.carets)?;
+        if self.label.is_empty() { Ok(()) } else { write!(f, " {}", self.label) }
+    }
+}
+
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, item) in self.items.iter().enumerate() {
             if index > 0 {
                 f.write_str("\n\n")?;
             }
-            let Item { title, origin, column, line, carets, label } = item;
-            let number = origin.line.to_string();
-            let margin = " ".repeat(number.len());
+            let Item { title, origin, column, .. } = item;
             writeln!(f, "error: {title}")?;
-            writeln!(f, "{margin}--> {origin}:{column}")?;
-            writeln!(f, "{number} | {line}")?;
-            write!(f, "{margin} | {carets}")?;
-            if !label.is_empty() {
-                write!(f, " {label}")?;
-            }
+            writeln!(f, "{}--> {origin}:{column}", item.margin())?;
+            item.excerpt(f)?;
         }
         Ok(())
     }

@@ -9,13 +9,13 @@ use keyblind_secrets::LockedError;
 use crate::host::PersonError;
 use crate::plan::PlanError;
 use crate::policy::{LoadError, Loosening};
-use crate::spawn::{SpawnError, Step};
+use crate::spawn::{SpawnError, Step, words};
 
 /// keyblind refuses, or failed, before the command was executed.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
     /// The policy cannot be used.
-    #[error("{0}")]
+    #[error("{}", brief(.0))]
     Policy(#[from] LoadError),
     /// Nobody to run as.
     #[error("{0}")]
@@ -54,7 +54,7 @@ pub enum RunError {
         why: String,
     },
     /// The working directory.
-    #[error("cannot use the working directory{}: {}; name one with --cwd", shown(.path), .source)]
+    #[error("cannot use the working directory{}; name another with --cwd", unusable(.path, .source))]
     Directory {
         /// The directory, if it has a name.
         path: Option<PathBuf>,
@@ -70,7 +70,7 @@ pub enum RunError {
         real: PathBuf,
     },
     /// Something the supervisor needs from the system.
-    #[error("cannot {what}: {source}")]
+    #[error("cannot {what}: {}", words(.source))]
     System {
         /// What was attempted.
         what: String,
@@ -79,8 +79,19 @@ pub enum RunError {
     },
 }
 
-fn shown(path: &Option<PathBuf>) -> String {
-    path.as_ref().map_or_else(String::new, |path| format!(" {}", path.display()))
+fn brief(error: &LoadError) -> String {
+    match error {
+        LoadError::Invalid(report) => report.brief().to_string(),
+        other => other.to_string(),
+    }
+}
+
+fn unusable(path: &Option<PathBuf>, source: &io::Error) -> String {
+    match path {
+        None if source.kind() == io::ErrorKind::NotFound => ": it was removed".to_owned(),
+        None => format!(": {}", words(source)),
+        Some(path) => format!(" {}: {}", path.display(), words(source)),
+    }
 }
 
 impl RunError {
@@ -108,7 +119,7 @@ impl RunError {
                 libc::EACCES => (126, "not executable, or not readable for the run's user".to_owned()),
                 libc::ENOEXEC => (126, "not an executable and not a script".to_owned()),
                 libc::E2BIG => (126, "arguments and variables are too long together".to_owned()),
-                _ => (126, format!("cannot be executed: {source}")),
+                _ => (126, format!("cannot be executed: {}", words(source))),
             };
             return Self::Command { command: command.to_owned(), why, status };
         }

@@ -334,7 +334,7 @@ impl Prepared {
 }
 
 /// The system's answer without "(os error N)".
-fn words(source: &io::Error) -> String {
+pub(crate) fn words(source: &io::Error) -> String {
     source.raw_os_error().map_or_else(|| source.to_string(), |errno| Errno::from_raw(errno).desc().to_owned())
 }
 
