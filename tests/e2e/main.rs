@@ -4,8 +4,10 @@
 #![expect(clippy::expect_used, reason = "a test fails by panicking")]
 
 mod attacks;
+mod bad_input;
 mod demo;
 mod doctor;
+mod endings;
 mod jobs;
 mod start;
 mod streams;
