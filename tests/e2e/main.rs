@@ -9,6 +9,7 @@ mod demo;
 mod doctor;
 mod endings;
 mod jobs;
+mod review;
 mod start;
 mod streams;
 mod terminals;
