@@ -24,11 +24,12 @@ pub(super) fn reasons(tree: &Tree) -> Result<Vec<Complaint>> {
     Ok(complaints)
 }
 
-/// Rules are the entries of arrays of tables (`[[guard]]`), wherever they stand.
+/// Rules are the entries of arrays of tables (`[[guard]]`), wherever they stand; a tool's grants are none, its
+/// description says what they are for.
 fn unreasoned(found: &mut Vec<String>, name: &str, value: &Value) {
     match value {
         Value::Table(table) => {
-            for (key, inner) in table {
+            for (key, inner) in table.iter().filter(|(key, _)| *key != "grants") {
                 let path = if name.is_empty() { key.clone() } else { format!("{name}.{key}") };
                 unreasoned(found, &path, inner);
             }
