@@ -38,8 +38,12 @@ pub(super) struct Started {
 }
 
 /// Where tools look for the place of their cache, and what it is called in the run's temporary directory.
-const CACHE_VARIABLES: [(&str, &str); 4] =
-    [("XDG_CACHE_HOME", "cache"), ("npm_config_cache", "npm"), ("PIP_CACHE_DIR", "pip"), ("GOCACHE", "go-build")];
+const CACHE_VARIABLES: [(&str, &str); 4] = [
+    ("XDG_CACHE_HOME", "cache"),
+    ("npm_config_cache", "npm"),
+    ("PIP_CACHE_DIR", "pip"),
+    ("GOCACHE", "go-build"),
+];
 
 /// The supervisor's ends of the command's streams.
 #[derive(Debug, Default)]
