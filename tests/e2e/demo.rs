@@ -1,10 +1,13 @@
 //! `keyblind demo`: each row is there, what it says is what its status says, and nothing stays.
 
+use std::io::{BufRead, BufReader, Read};
+use std::process::Stdio;
+
 use keyblind_tests::{Check, Feature, Tier, in_each_tier};
 
-use crate::doctor::{nothing_is_left, site, verb};
+use crate::doctor::{line, nothing_is_left, site, verb};
 
-in_each_tier!(Check; every_row_and_an_honest_status);
+in_each_tier!(Check; every_row_and_an_honest_status, killed_it_leaves_nothing);
 
 fn every_row_and_an_honest_status() -> Check {
     Check::new(&[Feature::Git], |tier| {
@@ -36,6 +39,27 @@ fn every_row_and_an_honest_status() -> Check {
         let (tried, held) = (tried.clone().count(), tried.filter(held).count());
         assert!(page.contains(&format!("{held} of {tried} attacks held")), "{page}");
         assert_eq!(outcome.code(), i32::from(held != tried), "{page}");
+        nothing_is_left(&site);
+    })
+}
+
+fn killed_it_leaves_nothing() -> Check {
+    Check::new(&[Feature::Git], |tier| {
+        let site = site();
+        let (mut command, _) = site.command(&line(&site, tier, &["demo"]));
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("it starts");
+        let mut stdout = BufReader::new(child.stdout.take().expect("a pipe"));
+        let mut first = String::new();
+        stdout.read_line(&mut first).expect("a line");
+        assert!(first.contains("demo"), "{first}");
+        assert!(site.root().join("temporary").read_dir().expect("the directory").next().is_some());
+        child.kill().expect("it runs");
+        // What removes the fakes has the other end of this pipe.
+        let mut rest = Vec::new();
+        child.stderr.take().expect("a pipe").read_to_end(&mut rest).expect("an end");
+        child.wait().expect("an end");
+        assert_eq!(String::from_utf8_lossy(&rest), "");
         nothing_is_left(&site);
     })
 }

@@ -5,14 +5,18 @@ use serde_json::Value;
 
 in_each_tier!(Check; one_object_with_every_row, below_the_minimum);
 
-/// `keyblind doctor`, started as runs of `tier` are.
-pub(crate) fn verb(site: &Site, tier: Tier, words: &[&str]) -> Outcome {
+/// A verb of keyblind, to be started as runs of `tier` are.
+pub(crate) fn line(site: &Site, tier: Tier, words: &[&str]) -> Run {
     let program = |name: &str| site.bin().join(name).display().to_string();
     let filter = (tier == Tier::InPlace).then(|| program("no-namespaces"));
-    let line =
-        filter.into_iter().chain([program("keyblind")]).chain(words.iter().map(|word| (*word).to_owned()));
+    let words = words.iter().map(|word| (*word).to_owned());
+    let line = filter.into_iter().chain([program("keyblind")]).chain(words);
     let run = Run::new(Tier::Bare, line).variable("TMPDIR", site.root().join("temporary"));
-    site.run(if tier == Tier::Mount { run.by_root() } else { run })
+    if tier == Tier::Mount { run.by_root() } else { run }
+}
+
+pub(crate) fn verb(site: &Site, tier: Tier, words: &[&str]) -> Outcome {
+    site.run(line(site, tier, words))
 }
 
 /// A site with a directory for temporary files, to see that nothing stays in it.

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use super::out;
 use crate::doctor::{Options, examine, inside};
+use crate::trial::sweep;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -20,11 +21,18 @@ pub(crate) struct Args {
     /// What the self-test executes inside a run
     #[arg(long, hide = true, num_args = 0.., value_name = "ATTEMPT")]
     inside: Option<Vec<String>>,
+    /// What removes the fakes if nobody else does
+    #[arg(long, hide = true, value_name = "DIR")]
+    sweep: Option<PathBuf>,
 }
 
 pub(crate) fn main(args: Args) -> ExitCode {
     if let Some(attempts) = args.inside {
         return out::page(inside(&attempts).trim_end());
+    }
+    if let Some(place) = args.sweep {
+        sweep(&place);
+        return ExitCode::SUCCESS;
     }
     let report = examine(&Options { policy: args.policy, user: args.user });
     let page = if args.json { report.json() } else { report.to_string() };

@@ -1,18 +1,16 @@
 //! Where fakes are planted: a directory of this process alone, gone when it ends, however it ends.
 
 use std::env;
-use std::ffi::CString;
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, Write};
-use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, lchown};
 use std::path::{Path, PathBuf};
 
-use nix::fcntl::{OFlag, open};
-use nix::sys::stat::Mode;
-
+use super::janitor::Janitor;
 use super::random_word;
-use crate::spawn::{Leftover, Sweeper, above};
+
+/// How the name of a place begins.
+pub(super) const PREFIX: &str = "keyblind-trial-";
 
 /// Why there is no place for fakes.
 #[derive(Debug, thiserror::Error)]
@@ -31,7 +29,7 @@ pub(crate) struct Place {
     /// In the order of making; still this process's own.
     planted: Vec<PathBuf>,
     handed_over: bool,
-    sweeper: Option<Sweeper>,
+    janitor: Option<Janitor>,
 }
 
 impl Place {
@@ -45,13 +43,19 @@ impl Place {
         // What a run is told must be the real path: its HOME may not be reached through a link.
         let parent = fs::canonicalize(&parent).map_err(failed("find the temporary directory", &parent))?;
         let name = random_word(10).map_err(failed("make a name in", &parent))?;
-        let name = format!("keyblind-{purpose}-{name}");
-        let root = parent.join(&name);
-        let sweeper = sweeper(&parent, &name).map_err(failed("watch over", &root))?;
-        let place = Self { root, owner, planted: Vec::new(), handed_over: false, sweeper: Some(sweeper) };
+        let root = parent.join(format!("{PREFIX}{purpose}-{name}"));
+        let janitor = Janitor::start(&root).map_err(failed("watch over", &root))?;
+        Self::make(root, owner, Some(janitor))
+    }
+
+    fn make(root: PathBuf, owner: Option<(u32, u32)>, janitor: Option<Janitor>) -> Result<Self, PlaceError> {
+        let place = Self { root, owner, planted: Vec::new(), handed_over: false, janitor };
         // The top stays this process's own, so that nobody else changes the record in it; its owner passes through.
         let mode = if owner.is_some() { 0o711 } else { 0o700 };
-        DirBuilder::new().mode(mode).create(&place.root).map_err(failed("make", &place.root))?;
+        DirBuilder::new()
+            .mode(mode)
+            .create(&place.root)
+            .map_err(|source| place.failed("make", &place.root, source))?;
         Ok(place)
     }
 
@@ -135,19 +139,10 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let gone = fs::remove_dir_all(&self.root).is_ok() || !self.root.exists();
-        if let Some(sweeper) = self.sweeper.take().filter(|_| gone) {
-            // It can only be gone already.
-            drop(sweeper.dismiss());
-        }
+        // What resists now is left to the janitor.
+        drop(fs::remove_dir_all(&self.root));
+        self.janitor = None;
     }
-}
-
-/// The process that removes the directory should this one be killed.
-fn sweeper(parent: &Path, name: &str) -> io::Result<Sweeper> {
-    let parent = open(parent, OFlag::O_DIRECTORY | OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty())?;
-    let name = CString::new(Path::new(name).as_os_str().as_bytes())?;
-    Sweeper::start(None, Some(&Leftover { parent: above(parent)?, name }))
 }
 
 #[cfg(test)]
@@ -156,7 +151,8 @@ mod tests {
 
     #[test]
     fn nothing_is_left_of_a_place() {
-        let mut place = Place::new("test", None).expect("a place");
+        let dir = tempfile::tempdir().expect("a directory");
+        let mut place = Place::make(dir.path().join("place"), None, None).expect("a place");
         let root = place.root().to_owned();
         place.plant("home/.aws/credentials", "first").expect("a file");
         let file = place.plant("home/.aws/credentials", "second").expect("the file again");
@@ -171,7 +167,9 @@ mod tests {
         if !nix::unistd::geteuid().is_root() {
             return;
         }
-        let mut place = Place::new("test", Some((61_184, 61_184))).expect("a place");
+        let dir = tempfile::tempdir().expect("a directory");
+        let owner = Some((61_184, 61_184));
+        let mut place = Place::make(dir.path().join("place"), owner, None).expect("a place");
         let file = place.plant("project/file", "x").expect("a file");
         let owner = |path: &Path| fs::metadata(path).expect("its metadata").uid();
         assert_eq!(owner(&file), 0);
