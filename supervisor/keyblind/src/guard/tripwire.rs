@@ -66,23 +66,22 @@ impl Tripwires {
             .collect()
     }
 
-    /// Answers everything that is pending. An event that cannot be read or understood is answered with a refusal.
-    pub fn answer(&self) -> io::Result<Vec<Attempt>> {
-        let mut attempts = Vec::new();
+    /// Answers everything that is pending. `report` is called before each verdict: as long as the process waits for
+    /// it, the process and the run's tree are there to be named.
+    pub fn answer(&self, mut report: impl FnMut(&Attempt)) -> io::Result<()> {
         loop {
             let events = match self.group.read_events() {
-                Ok(events) if events.is_empty() => return Ok(attempts),
+                Ok(events) if events.is_empty() => return Ok(()),
                 Ok(events) => events,
-                Err(Errno::EAGAIN) => return Ok(attempts),
+                Err(Errno::EAGAIN) => return Ok(()),
                 Err(Errno::EINTR) => continue,
                 Err(error) => return Err(error.into()),
             };
             for event in events {
                 let Some(fd) = event.fd() else { continue };
                 let response = if self.deny { Response::FAN_DENY } else { Response::FAN_ALLOW };
-                // First the verdict, then the report.
+                report(&self.attempt(fd, event.pid()));
                 self.group.write_response(FanotifyResponse::new(fd, response))?;
-                attempts.push(self.attempt(fd, event.pid()));
             }
         }
     }

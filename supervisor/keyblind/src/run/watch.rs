@@ -276,9 +276,7 @@ impl Watch<'_> {
     fn answer_tripwires(&mut self) {
         let reaper = self.running.pid.unsigned_abs();
         // A group that cannot be read answers no more: opens of its empty objects then wait and fail with the run.
-        for attempt in self.sources.answer().unwrap_or_default() {
-            self.record.attempt(&attempt, reaper);
-        }
+        drop(self.sources.answer(|attempt| self.record.attempt(attempt, reaper)));
     }
 }
 
@@ -355,8 +353,8 @@ impl Sources {
         take_record(&mut self.pending)
     }
 
-    fn answer(&self) -> io::Result<Vec<crate::guard::Attempt>> {
-        self.tripwires.as_ref().map_or(Ok(Vec::new()), |group| group.get_ref().answer())
+    fn answer(&self, report: impl FnMut(&crate::guard::Attempt)) -> io::Result<()> {
+        self.tripwires.as_ref().map_or(Ok(()), |group| group.get_ref().answer(report))
     }
 }
 
