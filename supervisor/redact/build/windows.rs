@@ -37,28 +37,35 @@ pub(crate) fn render(words: &[(&[u8], bool)], out: &mut String) -> Result<(), Bo
             }
         }
     }
-    // Entry 0 is never used, so that 0 in the map can mean "nothing".
-    let (mut map, mut entries) = (
-        vec![0usize; 1 << 15],
-        vec!["WordEntry { word: 0, at: 0, last: true, mask: 0, bytes: 0 }".to_owned()],
-    );
+    // List 0 is of the windows that no word has; its gate is never open.
+    let mut map = vec![0usize; 1 << 15];
+    let (mut gates, mut entries) =
+        (vec!["Gate4 { mask: 0, bytes: 1, first: 0, len: 0 }".to_owned()], Vec::new());
     for (window, list) in lists {
-        map[window] = entries.len();
-        for (n, (word, at)) in list.iter().enumerate() {
-            let last = n + 1 == list.len();
+        map[window] = gates.len();
+        let first = entries.len();
+        let (mut all, mut common) = (u32::MAX, None);
+        for (word, at) in &list {
             let (mask, bytes) = key(words[*word].0, words[*word].1, *at);
-            entries.push(format!(
-                "WordEntry {{ word: {word}, at: {at}, last: {last}, mask: {mask:#x}, bytes: {bytes:#x} }}"
-            ));
+            all &= mask & !(bytes ^ *common.get_or_insert(bytes));
+            entries
+                .push(format!("WordEntry {{ word: {word}, at: {at}, mask: {mask:#x}, bytes: {bytes:#x} }}"));
         }
+        let bytes = common.unwrap_or_default() & all;
+        gates.push(format!(
+            "Gate4 {{ mask: {all:#x}, bytes: {bytes:#x}, first: {first}, len: {} }}",
+            list.len()
+        ));
     }
     let mut set: Vec<u8> = map.iter().map(|&list| u8::from(list != 0)).collect();
     set.resize(1 << 16, 0);
+    map.resize(1 << 16, 0);
     writeln!(out, "pub(crate) static WORD_SET: [u8; {}] = {set:?};", set.len())?;
     writeln!(out, "pub(crate) static WORD_MAP: [u16; {}] = {map:?};", map.len())?;
+    writeln!(out, "pub(crate) static GATES: [Gate4; {}] = [{}];", gates.len(), gates.join(", "))?;
     writeln!(
         out,
-        "pub(crate) static WORD_LISTS: [WordEntry; {}] = [{}];",
+        "pub(crate) static WORD_ENTRIES: [WordEntry; {}] = [{}];",
         entries.len(),
         entries.join(", ")
     )?;

@@ -5,8 +5,9 @@
 //! that a matcher does not need are compiled out.
 
 use crate::literal::{LONG_BITS, Literals, SHORT_BITS};
+use crate::shape::WordEntry;
 use crate::shape::context::is_prose;
-use crate::shape::table::{WORD_LISTS, WORD_MAP, WORD_SET, WORDS};
+use crate::shape::table::{GATES, WORD_ENTRIES, WORD_MAP, WORD_SET, WORDS};
 use crate::windows::Windows;
 
 /// Zero bytes that must follow the text in the scanned buffer, so that its last bytes are read like
@@ -49,17 +50,11 @@ fn lanes(word: u64, next: u64) -> [usize; 4] {
 }
 
 #[inline(always)]
-fn word_at(block: &[u8; 16], at: usize) -> u64 {
-    let mut word = [0; 8];
-    word.copy_from_slice(&block[at..at + 8]);
-    u64::from_le_bytes(word)
-}
-
-#[inline(always)]
 fn test(bitmap: &[u64], bit: usize) -> bool {
     bitmap[bit / 64] >> (bit % 64) & 1 != 0
 }
 
+#[expect(clippy::cast_possible_truncation, reason = "a tile has 512 blocks")]
 fn pass<const LONG: bool, const SHORT: bool, const RULES: bool>(
     padded: &[u8],
     len: usize,
@@ -73,7 +68,7 @@ fn pass<const LONG: bool, const SHORT: bool, const RULES: bool>(
         literals.short.bitmap().try_into().unwrap_or(&[0; 1 << (SHORT_BITS - 6)]);
     // Places that the filter lets through are noted without a branch, then compared: a branch here
     // would be mispredicted at each of them, which costs more than the comparison.
-    let mut noted = [0usize; TILE];
+    let (mut noted, mut close) = ([0u16; TILE], [0u32; 4 * TILE]);
     let mut from = 0;
     while from < len {
         // The last block of the text may reach into the padding.
@@ -98,11 +93,25 @@ fn pass<const LONG: bool, const SHORT: bool, const RULES: bool>(
                 let [a, b, c, d] = lanes(word, u64::from_le_bytes(nexts[number]));
                 hit |= WORD_SET[a] | WORD_SET[b] | WORD_SET[c] | WORD_SET[d] != 0;
             }
-            noted[count % TILE] = number;
+            noted[count % TILE] = number as u16;
             count = count.wrapping_add(usize::from(hit));
         }
-        for &number in &noted[..count] {
-            look_closer::<LONG, SHORT, RULES>(padded, len, from + 8 * number, literals, found);
+        let noted = &noted[..count];
+        if RULES {
+            rule_words(&padded[..len], blocks, nexts, from, noted, &mut close, found);
+        }
+        if LONG || SHORT {
+            for &number in noted {
+                let number = usize::from(number);
+                let (at, word) = (from + 8 * number, u64::from_le_bytes(blocks[number]));
+                if LONG {
+                    literal(&literals.long, word, at, literals, &padded[..len], found);
+                }
+                if SHORT {
+                    literal(&literals.short, word & 0xffff_ffff, at, literals, &padded[..len], found);
+                    literal(&literals.short, word >> 32, at + 4, literals, &padded[..len], found);
+                }
+            }
         }
         from = until;
     }
@@ -111,34 +120,37 @@ fn pass<const LONG: bool, const SHORT: bool, const RULES: bool>(
 /// Eight-byte blocks per round of filtering and comparing.
 const TILE: usize = 512;
 
-/// Compares what the filter let through at the eight bytes from `at` on.
-#[inline]
-fn look_closer<const LONG: bool, const SHORT: bool, const RULES: bool>(
-    padded: &[u8],
-    len: usize,
-    at: usize,
-    literals: &Literals,
+/// Finds the rules' words in the `noted` ones of `blocks`, the first of which stands at `from`.
+#[expect(clippy::cast_possible_truncation, reason = "a tile has 4096 bytes")]
+fn rule_words(
+    text: &[u8],
+    blocks: &[[u8; 8]],
+    nexts: &[[u8; 8]],
+    from: usize,
+    noted: &[u16],
+    close: &mut [u32; 4 * TILE],
     found: &mut Vec<Found>,
 ) {
-    let Some(block) = padded.get(at..at + 16).and_then(|b| <&[u8; 16]>::try_from(b).ok()) else { return };
-    let (text, word) = (&padded[..len], word_at(block, 0));
-    if RULES {
-        let set = lanes(word, word_at(block, 2)).map(|lane| WORD_SET[lane]);
-        let mut lanes = set[0] | set[1] << 1 | set[2] << 2 | set[3] << 3;
-        while lanes != 0 {
-            let byte = 2 * lanes.trailing_zeros() as usize;
-            lanes &= lanes - 1;
-            let four = u32::from_le_bytes([block[byte], block[byte + 1], block[byte + 2], block[byte + 3]]);
-            rule_word(four, at + byte, text, found);
+    // Again without branches: of the windows that are noted few are a word's.
+    let mut count = 0usize;
+    for number in noted.iter().map(|&number| usize::from(number)) {
+        let (block, next) = (blocks[number], nexts[number]);
+        let all = u128::from(u64::from_le_bytes(block)) | u128::from(u64::from_le_bytes(next)) << 16;
+        for (n, lane) in lanes(u64::from_le_bytes(block), u64::from_le_bytes(next)).into_iter().enumerate() {
+            let list = WORD_MAP[lane];
+            let gate = &GATES[usize::from(list)];
+            close[count % (4 * TILE)] = (8 * number + 2 * n) as u32 | u32::from(list) << 16;
+            count = count.wrapping_add(usize::from(low(all >> (16 * n)) & gate.mask == gate.bytes));
         }
     }
-    if LONG {
-        literal(&literals.long, word, at, literals, text, found);
+    for &near in &close[..count] {
+        rule_word((near >> 16) as usize, from + (near & 0xffff) as usize, text, found);
     }
-    if SHORT {
-        literal(&literals.short, word & 0xffff_ffff, at, literals, text, found);
-        literal(&literals.short, word >> 32, at + 4, literals, text, found);
-    }
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "the low half is what is asked for")]
+fn low(wide: u128) -> u32 {
+    wide as u32
 }
 
 fn literal<const BITS: u32>(
@@ -159,25 +171,32 @@ fn literal<const BITS: u32>(
     });
 }
 
-#[inline]
-fn rule_word(four: u32, at: usize, text: &[u8], found: &mut Vec<Found>) {
-    let [a, b, c, _] = four.to_le_bytes().map(|byte| usize::from(byte & 31));
-    // A list begins at its number and ends with the entry that says so.
-    let list = WORD_MAP[a | b << 5 | c << 10];
-    for entry in &WORD_LISTS[usize::from(list)..] {
-        if four & entry.mask == entry.bytes
-            && let Some(start) = at.checked_add_signed(-isize::from(entry.at))
-        {
-            let word = &WORDS[usize::from(entry.word)];
-            let stands = text
-                .get(start..start + word.text.len())
-                .is_some_and(|t| if word.fold { t.eq_ignore_ascii_case(word.text) } else { t == word.text });
-            if stands && !(word.named && is_prose(text, start + word.text.len())) {
-                found.push(Found::Word { word: entry.word, at: start });
-            }
+fn rule_word(list: usize, at: usize, text: &[u8], found: &mut Vec<Found>) {
+    let Some(four) = text.get(at..at + 4).and_then(|four| <[u8; 4]>::try_from(four).ok()) else {
+        return short_word(list, at, text, found);
+    };
+    let four = u32::from_le_bytes(four);
+    let (first, len) = (usize::from(GATES[list].first), usize::from(GATES[list].len));
+    for entry in &WORD_ENTRIES[first..first + len] {
+        if four & entry.mask == entry.bytes {
+            stands(entry, at, text, found);
         }
-        if entry.last {
-            return;
-        }
+    }
+}
+
+/// At the end of the text, where fewer than four bytes follow.
+#[cold]
+fn short_word(list: usize, at: usize, text: &[u8], found: &mut Vec<Found>) {
+    let (first, len) = (usize::from(GATES[list].first), usize::from(GATES[list].len));
+    WORD_ENTRIES[first..first + len].iter().for_each(|entry| stands(entry, at, text, found));
+}
+
+fn stands(entry: &WordEntry, at: usize, text: &[u8], found: &mut Vec<Found>) {
+    let Some(start) = at.checked_add_signed(-isize::from(entry.at)) else { return };
+    let word = &WORDS[usize::from(entry.word)];
+    let end = start + word.text.len();
+    let same = |t: &[u8]| if word.fold { t.eq_ignore_ascii_case(word.text) } else { t == word.text };
+    if text.get(start..end).is_some_and(same) && !(word.named && is_prose(text, end)) {
+        found.push(Found::Word { word: entry.word, at: start });
     }
 }

@@ -334,14 +334,14 @@ fn value(strong: bool, text: &[u8], start: usize, join: Join, mut rest: Rest, eo
     let value = &window[..end.unwrap_or(window.len())];
     let next = end.and_then(|n| window.get(n)).copied();
     let quoted = rest.quote.is_some();
-    // A reference is told by its first bytes, also where a bracket has ended the value.
-    if is_reference(&window[..window.len().min(value.len() + 2)]) || is_reference(value) {
-        return Verdict::No;
-    }
-    if !quoted && join == Join::Sign && is_literal(value) {
-        return Verdict::No;
-    }
-    if !quoted && matches!(next, Some(b'(' | b'[' | b'{')) {
+    let least = match join {
+        Join::Blank if strong => 8,
+        Join::Blank => 16,
+        _ if strong => 4,
+        _ => 10,
+    };
+    // What a bracket ends is a call, an index or `${…}`.
+    if value.len() < least || !quoted && matches!(next, Some(b'(' | b'[' | b'{')) {
         return Verdict::No;
     }
     if !quoted && value.iter().all(u8::is_ascii_lowercase) && join != Join::Env {
@@ -354,16 +354,13 @@ fn value(strong: bool, text: &[u8], start: usize, join: Join, mut rest: Rest, eo
             _ => {}
         }
     }
+    let code = !quoted && join == Join::Sign;
     let fits = match join {
-        Join::Blank if strong => random_value(value, 8, false),
-        Join::Blank => random_value(value, 16, false),
+        Join::Blank => random_value(value, least, false),
         _ if strong => strong_value(value, quoted, join),
-        _ => {
-            random_value(value, 10, quoted || join == Join::Env)
-                && (quoted || join != Join::Sign || !is_name(value))
-        }
+        _ => random_value(value, least, quoted || join == Join::Env) && !(code && is_name(value)),
     };
-    if !fits {
+    if !fits || code && is_literal(value) || is_reference(value) {
         return Verdict::No;
     }
     match end {
@@ -468,7 +465,6 @@ fn strong_value(value: &[u8], quoted: bool, join: Join) -> bool {
     let place = value.iter().all(|b| b.is_ascii_digit() || matches!(b, b':' | b'.' | b'-' | b'/'));
     if describes
         || place && value.len() < 12 && join != Join::Env
-        || value.len() < 4
         || value.iter().any(|&b| b < 32 && b != b'\t')
     {
         return false;

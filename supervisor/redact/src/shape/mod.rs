@@ -22,7 +22,7 @@ pub(crate) mod table {
     use std::borrow::Cow;
 
     use super::pattern::Elem;
-    use super::{Body, Gate, Left, Rule, Shape, Word, WordEntry};
+    use super::{Body, Gate, Gate4, Left, Rule, Shape, Word, WordEntry};
 
     include!(concat!(env!("OUT_DIR"), "/rules.rs"));
 }
@@ -57,12 +57,21 @@ pub(crate) struct Word {
     pub(crate) shapes: &'static [u16],
 }
 
-/// A word that may begin `at` bytes before a window, or behind its first byte for -1; entries with the same window form a list.
+/// What the words that share a window have in common: bits of the four bytes from the window on, and
+/// where in the table of entries they are.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Gate4 {
+    pub(crate) mask: u32,
+    pub(crate) bytes: u32,
+    pub(crate) first: u16,
+    pub(crate) len: u16,
+}
+
+/// A word that may begin `at` bytes before a window, or behind its first byte for -1.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct WordEntry {
     pub(crate) word: u16,
     pub(crate) at: i8,
-    pub(crate) last: bool,
     /// The word's four bytes from the window on, and which of their bits count.
     pub(crate) mask: u32,
     pub(crate) bytes: u32,
