@@ -1,6 +1,6 @@
 //! Which of the paths that a policy names are there, and what they are. `plan` decides on the answers alone.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
@@ -43,18 +43,19 @@ pub struct Found {
 /// Answers by pattern.
 #[derive(Debug, Clone, Default)]
 pub struct Survey {
-    found: BTreeMap<PathBuf, Vec<Found>>,
+    /// By the bytes of the pattern: comparing paths component by component would be most of the work.
+    found: HashMap<OsString, Vec<Found>>,
 }
 
 impl Survey {
     /// What is there for `pattern`; empty if nothing is, or if it was not asked for.
     pub fn get(&self, pattern: &Path) -> &[Found] {
-        self.found.get(pattern).map_or(&[], Vec::as_slice)
+        self.found.get(pattern.as_os_str()).map_or(&[], Vec::as_slice)
     }
 
     #[cfg(test)]
     pub(crate) fn with(entries: impl IntoIterator<Item = Found>) -> Self {
-        Self { found: entries.into_iter().map(|found| (found.path.clone(), vec![found])).collect() }
+        Self { found: entries.into_iter().map(|found| (found.path.clone().into(), vec![found])).collect() }
     }
 }
 
@@ -62,9 +63,14 @@ impl Survey {
 /// only by a component that does (glob(7)). What cannot be looked at counts as absent: it then is absent for the
 /// run as well, which has no more rights.
 pub fn survey(patterns: impl IntoIterator<Item = PathBuf>) -> Survey {
-    let mut found = BTreeMap::new();
+    let mut found = HashMap::new();
     for pattern in patterns {
-        if found.contains_key(&pattern) {
+        if found.contains_key(pattern.as_os_str()) {
+            continue;
+        }
+        if !pattern.as_os_str().as_bytes().contains(&b'*') {
+            let entry = look(pattern.clone()).into_iter().collect();
+            found.insert(pattern.into_os_string(), entry);
             continue;
         }
         let mut paths = vec![PathBuf::new()];
@@ -76,7 +82,7 @@ pub fn survey(patterns: impl IntoIterator<Item = PathBuf>) -> Survey {
                 .collect();
         }
         let entries: Vec<Found> = paths.into_iter().filter_map(look).collect();
-        found.insert(pattern, entries);
+        found.insert(pattern.into_os_string(), entries);
     }
     Survey { found }
 }
