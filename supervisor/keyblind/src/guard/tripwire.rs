@@ -9,10 +9,12 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
+use keyblind_events::Process;
 use nix::errno::Errno;
 use nix::sys::fanotify::{EventFFlags, Fanotify, FanotifyResponse, InitFlags, MaskFlags, Response};
 use nix::sys::stat::fstat;
 
+use crate::host::lineage;
 use crate::plan::Tripwire;
 
 /// A fanotify group over a run's tripwires.
@@ -26,8 +28,10 @@ pub struct Tripwires {
 /// Somebody opened a tripwire.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Attempt {
-    /// The process, in this process's PID namespace.
-    pub pid: u32,
+    /// The process.
+    pub process: Process,
+    /// Its ancestors within the run, parent first.
+    pub ancestors: Vec<Process>,
     /// The path of the object in the run's tree.
     pub path: PathBuf,
     /// Device and inode of the empty object.
@@ -66,9 +70,9 @@ impl Tripwires {
             .collect()
     }
 
-    /// Answers everything that is pending. `report` is called before each verdict: as long as the process waits for
-    /// it, the process and the run's tree are there to be named.
-    pub fn answer(&self, mut report: impl FnMut(&Attempt)) -> io::Result<()> {
+    /// Answers everything that is pending. Who asks is looked up first, since as long as the process waits, it and the
+    /// run's tree (up to `reaper`) are there to be named; then comes the verdict; then `report`, which may take its time.
+    pub fn answer(&self, reaper: u32, mut report: impl FnMut(&Attempt)) -> io::Result<()> {
         loop {
             let events = match self.group.read_events() {
                 Ok(events) if events.is_empty() => return Ok(()),
@@ -80,13 +84,14 @@ impl Tripwires {
             for event in events {
                 let Some(fd) = event.fd() else { continue };
                 let response = if self.deny { Response::FAN_DENY } else { Response::FAN_ALLOW };
-                report(&self.attempt(fd, event.pid()));
+                let attempt = self.attempt(fd, event.pid().unsigned_abs(), reaper);
                 self.group.write_response(FanotifyResponse::new(fd, response))?;
+                report(&attempt);
             }
         }
     }
 
-    fn attempt(&self, fd: BorrowedFd<'_>, pid: i32) -> Attempt {
+    fn attempt(&self, fd: BorrowedFd<'_>, pid: u32, reaper: u32) -> Attempt {
         let path = std::fs::read_link(format!("/proc/self/fd/{}", fd.as_raw_fd())).unwrap_or_default();
         let guard = self
             .tripwires
@@ -94,7 +99,8 @@ impl Tripwires {
             .find(|tripwire| tripwire.path == path)
             .map(|tripwire| (tripwire.guard.clone(), tripwire.reason.clone()));
         let file = fstat(fd).ok().map(|stat| (stat.st_dev, stat.st_ino));
-        Attempt { pid: pid.unsigned_abs(), path, file, guard, denied: self.deny }
+        let (process, ancestors) = lineage(pid, reaper);
+        Attempt { process, ancestors, path, file, guard, denied: self.deny }
     }
 }
 

@@ -18,7 +18,7 @@ use super::caller::Caller;
 use super::materials::{Materials, shown};
 use super::{EventsTo, Options, RunError};
 use crate::guard::Attempt;
-use crate::host::{file_id, lineage};
+use crate::host::file_id;
 use crate::plan::{Plan, State};
 use crate::policy::{Mode, Tier};
 use crate::stream::Redaction;
@@ -95,16 +95,15 @@ impl Record {
     }
 
     /// An attempt on a tripwire.
-    pub(super) fn attempt(&mut self, attempt: &Attempt, reaper: u32) {
+    pub(super) fn attempt(&mut self, attempt: &Attempt) {
         let outcome = if attempt.denied { Outcome::Denied } else { Outcome::Flagged };
         let counted = if attempt.denied { &mut self.tally.denied } else { &mut self.tally.flagged };
         *counted = counted.saturating_add(1);
         let mut event = self.recorder.event(Kind::Access(Access { operation: Operation::Read, outcome }));
-        let (process, ancestors) = lineage(attempt.pid, reaper);
         let (guard, reason) = attempt.guard.clone().unzip();
         let envelope = &mut event.envelope;
-        envelope.process = Some(process);
-        envelope.lineage = ancestors;
+        envelope.process = Some(attempt.process.clone());
+        envelope.lineage.clone_from(&attempt.ancestors);
         envelope.layer = Some("fanotify".to_owned());
         envelope.hook = Some("FAN_OPEN_PERM".to_owned());
         envelope.errno = attempt.denied.then_some(Errno::EPERM);

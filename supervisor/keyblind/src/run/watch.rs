@@ -276,7 +276,7 @@ impl Watch<'_> {
     fn answer_tripwires(&mut self) {
         let reaper = self.running.pid.unsigned_abs();
         // A group that cannot be read answers no more: opens of its empty objects then wait and fail with the run.
-        drop(self.sources.answer(|attempt| self.record.attempt(attempt, reaper)));
+        drop(self.sources.answer(reaper, |attempt| self.record.attempt(attempt)));
     }
 }
 
@@ -353,8 +353,8 @@ impl Sources {
         take_record(&mut self.pending)
     }
 
-    fn answer(&self, report: impl FnMut(&crate::guard::Attempt)) -> io::Result<()> {
-        self.tripwires.as_ref().map_or(Ok(()), |group| group.get_ref().answer(report))
+    fn answer(&self, reaper: u32, report: impl FnMut(&crate::guard::Attempt)) -> io::Result<()> {
+        self.tripwires.as_ref().map_or(Ok(()), |group| group.get_ref().answer(reaper, report))
     }
 }
 
