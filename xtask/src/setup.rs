@@ -75,6 +75,7 @@ const NEEDS: &[Need] = &[
     need("git", "git", "the demo and benign jobs", For::Demo, Probe::Program("git")),
     need("python3", "python3", "the demo and benign jobs", For::Demo, Probe::File(&["/usr/bin/python3"])),
     need("curl", "curl", "the demo and benign jobs", For::Demo, Probe::Program("curl")),
+    need("ip", "iproute2", "the demo's metadata address", For::Demo, Probe::Program("ip")),
     need(
         "python3 venv",
         "python3-venv",
@@ -89,8 +90,8 @@ const NEEDS: &[Need] = &[
     need("top", "procps", "the terminal jobs", For::Test, Probe::Program("top")),
     need("tar", "tar", "the archive job", For::Test, Probe::Program("tar")),
     need("gzip", "gzip", "the archive job", For::Test, Probe::Program("gzip")),
-    need("node", "nodejs", "the node and npm jobs", For::Test, Probe::Program("node")),
-    need("npm", "npm", "the npm job", For::Test, Probe::Program("npm")),
+    need("node", "nodejs", "the demo and benign jobs", For::Demo, Probe::Program("node")),
+    need("npm", "npm", "the demo and benign jobs", For::Demo, Probe::Program("npm")),
     need("javac", "default-jdk-headless", "the JVM job", For::Test, Probe::Program("javac")),
 ];
 
