@@ -130,6 +130,7 @@ pub fn plan(
     if tier == Tier::InPlace {
         not_enforced.extend(in_place_gaps(host));
     }
+    not_enforced.extend(groups_that_stay(host, person));
     let tripwires = tripwires::decide(policy, &roots, survey, &places, tier, &mut not_enforced);
     let in_place = tier == Tier::InPlace;
     let mounts = if in_place {
@@ -189,6 +190,16 @@ fn limits(policy: &Policy) -> Vec<(u32, u64)> {
     .into_iter()
     .filter_map(|(resource, limit)| Some((resource, limit?)))
     .collect()
+}
+
+/// Only root can drop supplementary groups (setgroups(2) is denied in an ordinary user's namespace).
+fn groups_that_stay(host: &Host, person: &Person) -> Option<NotEnforced> {
+    let others = host.groups.iter().filter(|group| **group != host.gid && !person.switch);
+    let names: Vec<String> = others.map(ToString::to_string).collect();
+    (!names.is_empty()).then(|| NotEnforced {
+        what: "supplementary groups".to_owned(),
+        why: format!("an ordinary user cannot drop a group; in force: {}", names.join(", ")),
+    })
 }
 
 /// What no mechanism of the `in-place` tier covers, and why the run is in it.

@@ -42,6 +42,16 @@ pub(super) const SYSFS: [&str; 2] = ["/sys/devices/system", "/sys/kernel/mm/tran
 pub(super) const FROZEN: [&str; 5] =
     ["/proc/sys", "/proc/sysrq-trigger", "/proc/irq", "/proc/bus", "/proc/fs"];
 
+/// Files in which the kernel speaks of all of the host: memory, keys, addresses, timers.
+pub(super) const KERNEL_FILES: [&str; 6] = [
+    "/proc/kcore",
+    "/proc/keys",
+    "/proc/key-users",
+    "/proc/kallsyms",
+    "/proc/timer_list",
+    "/proc/sched_debug",
+];
+
 /// Places that are private to a run, whatever policy says about the host's.
 pub(super) const PRIVATE: [&str; 2] = ["/tmp", "/dev/shm"];
 
@@ -56,7 +66,7 @@ pub fn wanted(policy: &Policy, roots: &Roots<'_>) -> Vec<PathBuf> {
         .chain(guards)
         .filter_map(|pattern| pattern.value.resolve(roots))
         .collect();
-    paths.extend(NAME_SERVICE.into_iter().chain(SYSFS).chain(FROZEN).map(PathBuf::from));
+    paths.extend(NAME_SERVICE.into_iter().chain(SYSFS).chain(FROZEN).chain(KERNEL_FILES).map(PathBuf::from));
     paths
 }
 

@@ -169,7 +169,7 @@ fn the_home_is_private_with_tripwires_where_the_host_has_secrets() {
     assert!(at("Tmpfs { at: \"/home/jo\"") < at("Bind { from: \"/home/jo/src/app\""));
     assert!(at("Tmpfs { at: \"/home/jo\"") < at("File { at: \"/home/jo/.aws/credentials\", mode: 0,"));
     assert!(
-        at("Bind { from: \"/etc\"") < at("Cover { tripwire: \"/run/keyblind/empty\", at: \"/etc/shadow\" }")
+        at("Bind { from: \"/etc\"") < at("Cover { tripwire: \"/dev/.keyblind/empty\", at: \"/etc/shadow\" }")
     );
     assert!(tree.contains("Link { target: \"usr/bin\", at: \"/bin\" }"));
     assert!(tree.contains("Bind { from: \"/etc\", at: \"/etc\", writable: false }"));
@@ -205,7 +205,7 @@ fn a_guarded_file_is_covered_where_a_link_leads() {
     let plan = planned_on(&host(1000), &request(PROJECT), entries).expect("a plan");
     let tree = tree(&plan);
     assert!(
-        tree.contains(&format!("Cover {{ tripwire: \"/run/keyblind/empty\", at: \"{end}\" }}")),
+        tree.contains(&format!("Cover {{ tripwire: \"/dev/.keyblind/empty\", at: \"{end}\" }}")),
         "{tree}"
     );
     assert!(tree.contains("File { at: \"/home/jo/.aws/credentials\""), "{tree}");

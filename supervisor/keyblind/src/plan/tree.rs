@@ -5,7 +5,7 @@ use std::ffi::CString;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use super::places::{FROZEN, PRIVATE, Place, SYSFS};
+use super::places::{FROZEN, KERNEL_FILES, PRIVATE, Place, SYSFS};
 use super::tripwires::{Coverage, Tripwire};
 use super::{PlanError, Request};
 use crate::host::{Kind, Survey};
@@ -14,10 +14,13 @@ use crate::spawn::prepared::Mount;
 /// Device nodes that programs expect. No console, no kmsg, no block device.
 const NODES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
 /// What stands in for something guarded inside a tree that the run sees.
-const EMPTY_FILE: &str = "/run/keyblind/empty";
-const EMPTY_DIRECTORY: &str = "/run/keyblind/empty.d";
+const EMPTY_FILE: &str = "/dev/.keyblind/empty";
+const EMPTY_DIRECTORY: &str = "/dev/.keyblind/empty.d";
 /// Upper layers of caches while the tree is built; detached before the command sees the tree.
-const LAYERS: &str = "/run/keyblind/layers";
+const LAYERS: &str = "/dev/.keyblind/layers";
+
+/// Readable, and empty: what a run sees of [`KERNEL_FILES`].
+const NOTHING: &str = "/dev/.keyblind/nothing";
 
 const VAR_TMP: &str = "/var/tmp";
 
@@ -171,6 +174,10 @@ impl Tree<'_> {
                 self.mounts.push(Mount::Frozen { at: c_text(path)? });
             }
         }
+        for path in KERNEL_FILES.iter().filter(|path| !survey.get(Path::new(path)).is_empty()) {
+            self.empty_file()?;
+            self.mounts.push(Mount::Cover { tripwire: c_text(NOTHING)?, at: c_text(path)? });
+        }
         self.directory(Path::new("/run"))?;
         self.directory(Path::new("/var"))?;
         for (target, at) in [("../tmp", VAR_TMP), ("../run", "/var/run")] {
@@ -183,6 +190,18 @@ impl Tree<'_> {
             self.mounts.push(Mount::Detach { at: c_text(LAYERS)? });
         }
         Ok(())
+    }
+
+    /// What covers files of procfs: readable and empty.
+    fn empty_file(&mut self) -> Result<(), PlanError> {
+        if self
+            .mounts
+            .iter()
+            .any(|mount| matches!(mount, Mount::File { at, .. } if at.as_bytes() == NOTHING.as_bytes()))
+        {
+            return Ok(());
+        }
+        self.file(Path::new(NOTHING), 0o444, false)
     }
 
     fn tripwires(&mut self, tripwires: &[Tripwire], mode: u32) -> Result<(), PlanError> {

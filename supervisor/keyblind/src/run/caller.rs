@@ -29,6 +29,13 @@ impl Caller {
     /// Hardens this process, then reads the variables and wipes the block in which /proc/PID/environ shows them.
     pub(super) fn take(options: &Options) -> Result<Self, RunError> {
         sys::harden().map_err(RunError::system("make this process undumpable"))?;
+        // Its record would go with the outer run's private home, unseen. That an agent could hide the signs changes
+        // nothing: the outer run's confinement stays.
+        if is_reaper("/proc/1/comm")
+            || is_reaper(&format!("/proc/{}/comm", std::os::unix::process::parent_id()))
+        {
+            return Err(RunError::Nested);
+        }
         let variables: Vec<(OsString, OsString)> = env::vars_os().collect();
         sys::overwrite_environment().map_err(RunError::system("wipe this process's own variables"))?;
         let mask = umask(Mode::from_bits_truncate(0o077));
@@ -50,6 +57,11 @@ impl Caller {
     pub(super) fn variable(&self, name: &str) -> Option<&OsStr> {
         self.variables.iter().find(|(have, _)| have == name).map(|(_, value)| value.as_os_str())
     }
+}
+
+/// Whether the process is the reaper of a run (`reaper/main.rs`; the kernel keeps 15 bytes of a name).
+fn is_reaper(comm: &str) -> bool {
+    fs::read(comm).is_ok_and(|name| name.starts_with(b"keyblind-reaper"))
 }
 
 /// Overwrites values that are no longer needed.

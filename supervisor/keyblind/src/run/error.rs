@@ -69,6 +69,11 @@ pub enum RunError {
         /// As it is.
         real: PathBuf,
     },
+    /// Inside a run already.
+    #[error(
+        "this is a run already, and a run inside a run is not built yet; start it outside, or run the command itself"
+    )]
+    Nested,
     /// Something the supervisor needs from the system.
     #[error("cannot {what}: {}", words(.source))]
     System {

@@ -37,6 +37,9 @@ pub(super) struct Started {
     pub(super) leavings: Leavings,
 }
 
+/// The run's terminal by a name that programs find (ttyname(3) searches /dev).
+const CONSOLE: &str = "/dev/console";
+
 /// Where tools look for the place of their cache, and what it is called in the run's temporary directory.
 const CACHE_VARIABLES: [(&str, &str); 4] = [
     ("XDG_CACHE_HOME", "cache"),
@@ -318,7 +321,7 @@ fn prepare(
     if let (false, Some(pty)) = (mounts.is_empty(), pty) {
         // The node belongs to the host's devpts, so the run's own /dev/pts does not have it; programs that ask for the
         // name of their terminal look in /dev as well (ttyname(3)).
-        let console = c_string(OsStr::new("/dev/console"))?;
+        let console = c_string(OsStr::new(CONSOLE))?;
         mounts.push(Mount::File { at: console.clone(), mode: 0o666, own: false });
         mounts.push(Mount::Device { from: c_string(pty.path.as_os_str())?, at: console });
     }
@@ -365,8 +368,11 @@ fn landlock(
         .iter()
         .map(|(path, rights)| Ok((c_string(path.as_os_str())?, *rights)))
         .collect::<Result<Vec<_>, RunError>>()?;
-    if let (Tier::InPlace, Some(pty)) = (plan.tier, pty) {
-        rules.push((c_string(pty.path.as_os_str())?, plan::terminal_rights(abi)));
+    if let Some(pty) = pty {
+        // The node is the host's; `/proc/self/fd/1` leads to it by a mount that is not in the run's tree, and a grant
+        // counts for the object whatever way leads to it.
+        let node = if plan.tier == Tier::InPlace { pty.path.as_path() } else { Path::new(CONSOLE) };
+        rules.push((c_string(node.as_os_str())?, plan::terminal_rights(abi)));
     }
     let ruleset = above(ruleset).map_err(RunError::system("make a Landlock ruleset"))?;
     Ok(Some(Landlock { ruleset, rules }))

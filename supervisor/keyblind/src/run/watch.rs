@@ -98,6 +98,8 @@ pub(super) fn watch(
         asked_to_end: false,
         spared: leavings.sweeper.as_ref().map(Sweeper::pid),
     };
+    // What changed before there was anybody to hear of it.
+    watch.resize();
     runtime.block_on(watch.until_ended());
     // Everything that could write is dead. What is in the pipes still has to come out.
     end.signal().map_err(failed())?;
@@ -225,12 +227,7 @@ impl Watch<'_> {
 
     fn signal(&mut self, signal: Signal) {
         match signal {
-            Signal::SIGWINCH => {
-                if let (Some(caller), Some(master)) = (&self.caller, &self.master) {
-                    // The kernel tells the run's foreground group; a size that cannot be had changes nothing.
-                    drop(caller.resize(master));
-                }
-            }
+            Signal::SIGWINCH => self.resize(),
             Signal::SIGCONT => {
                 if let Some(caller) = &self.caller {
                     drop(caller.resume());
@@ -243,6 +240,13 @@ impl Watch<'_> {
                 // A reaper that is gone has ended the run already.
                 drop(self.running.signal(signal));
             }
+        }
+    }
+
+    fn resize(&self) {
+        if let (Some(caller), Some(master)) = (&self.caller, &self.master) {
+            // The kernel tells the run's foreground group; a size that cannot be had changes nothing.
+            drop(caller.resize(master));
         }
     }
 
