@@ -115,7 +115,7 @@ fn a_kept_variable_by_option() -> Check {
 
 fn the_reaper_is_its_parent() -> Check {
     Check::new(&[], |tier| {
-        let script = "echo parent $PPID $(cat /proc/$PPID/comm); echo group $(($(ps -o pgid= -p $$) == $$)); cat /proc/1/comm; tr -d '\\0' </proc/1/environ | wc -c";
+        let script = "echo parent $PPID $(cat /proc/$PPID/comm); read -r -a s </proc/$$/stat; echo group $((s[4] == $$)); cat /proc/1/comm; tr -d '\\0' </proc/1/environ | wc -c";
         let (_site, outcome) = bash(tier, script);
         let text = stdout(&outcome);
         let lines: Vec<&str> = text.lines().collect();

@@ -33,6 +33,23 @@ pub fn call<const N: usize>(number: libc::c_long, args: [Arg<'_>; N]) -> Result<
     if returned == -1 { Err(Errno::last()) } else { Ok(returned) }
 }
 
+/// Sets the signals back that a caller such as nohup(1), or a shell without job control, left ignored: a command
+/// would inherit that, and a test of signals would test nothing.
+pub fn default_signals() {
+    for signal in [
+        libc::SIGHUP,
+        libc::SIGINT,
+        libc::SIGQUIT,
+        libc::SIGTERM,
+        libc::SIGTSTP,
+        libc::SIGTTIN,
+        libc::SIGTTOU,
+    ] {
+        // SAFETY: SIG_DFL runs no code of this program, and nothing here has handlers for these signals.
+        unsafe { libc::signal(signal, libc::SIG_DFL) };
+    }
+}
+
 /// Sets no_new_privs and installs a seccomp filter, which every later program inherits.
 ///
 /// # Errors

@@ -14,6 +14,7 @@ use tempfile::TempDir;
 
 use crate::canary::{Canary, Finder, random};
 use crate::outcome::{self, Outcome};
+use crate::raw::default_signals;
 use crate::start::{Run, Tier, agent, binary, helper};
 
 /// Below the home: path, and what stands around the value.
@@ -65,6 +66,7 @@ impl Site {
     }
 
     fn with(files: Vec<Canary>, variables: Vec<Canary>, host: Canary) -> Self {
+        default_signals();
         let dir =
             tempfile::Builder::new().prefix("kb-").tempdir_in("/var/tmp").expect("a directory for the site");
         fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755))
