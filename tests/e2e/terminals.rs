@@ -51,11 +51,11 @@ fn top() -> Check {
     })
 }
 
+/// stty(1) changes rows and columns one after the other, so there may be two signals.
 fn window_size() -> Check {
     Check::new(&[], |tier| {
         let site = Site::new();
-        let script =
-            "stty size; trap 'stty size; exit 0' WINCH; echo ready; while :; do read -r -t 0.05 x; done";
+        let script = "stty size; trap 's=$(stty size); echo $s; [ \"$s\" = \"33 111\" ] && exit 0' WINCH; echo ready; while :; do read -r -t 0.05 x; done";
         let mut terminal = Terminal::start(&site, &Run::bash(tier, script));
         terminal.expect("24 80");
         terminal.expect("ready");
@@ -120,7 +120,7 @@ fn modes_after_the_end() -> Check {
         let site = Site::new();
         let mut terminal =
             Terminal::start(&site, &Run::bash(tier, "echo ready; read -r x; stty raw -echo; exit 3"));
-        let before = terminal.modes();
+        let before = terminal.modes_before();
         terminal.expect("ready");
         terminal.press("\r");
         let (status, after, _) = terminal.end();
@@ -135,7 +135,7 @@ fn modes_after_a_crash() -> Check {
         for script in ["echo ready; read -r x; kill -KILL $$", "echo ready; read -r x; kill -SEGV $$"] {
             let site = Site::new();
             let mut terminal = Terminal::start(&site, &Run::bash(tier, script));
-            let before = terminal.modes();
+            let before = terminal.modes_before();
             terminal.expect("ready");
             terminal.press("\r");
             assert_eq!(before, terminal.end().1, "{script}");

@@ -26,6 +26,7 @@ pub struct Terminal {
     keyboard: File,
     /// The terminal's own side, kept so that its modes can be read after everyone else has let go.
     line: OwnedFd,
+    before: Termios,
     pieces: Receiver<Vec<u8>>,
     seen: Vec<u8>,
 }
@@ -63,6 +64,7 @@ impl Terminal {
         let (uid, gid) = agent();
         fchown(&line, Some(uid), Some(gid)).expect("the terminal is the user's");
         set_size(&line, 24, 80);
+        let before = tcgetattr(&line).expect("the terminal's modes");
         let (plain, _) = site.command(run);
         // setsid(1) makes the terminal the controlling one, which takes a call between fork and exec.
         let mut command = Command::new("setsid");
@@ -86,7 +88,7 @@ impl Terminal {
                 }
             }
         });
-        Self { child, keyboard, line, pieces, seen: Vec::new() }
+        Self { child, keyboard, line, before, pieces, seen: Vec::new() }
     }
 
     /// Types.
@@ -130,12 +132,14 @@ impl Terminal {
         }
     }
 
-    /// The modes of the terminal as they are now.
-    ///
-    /// # Panics
-    /// If they cannot be read.
+    /// The modes of the terminal before anything was started on it.
     #[must_use]
-    pub fn modes(&self) -> Termios {
+    pub fn modes_before(&self) -> Termios {
+        self.before.clone()
+    }
+
+    /// The modes of the terminal as they are now.
+    fn modes(&self) -> Termios {
         tcgetattr(self.line.as_fd()).expect("the terminal's modes")
     }
 
