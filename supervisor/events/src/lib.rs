@@ -19,9 +19,9 @@ mod wire;
 pub use clock::Wall;
 pub use escape::{printable, quoted};
 pub use event::{
-    Access, Address, Context, End, Envelope, Errno, Event, FileId, Kind, LayerState, Lost, Mode, Object,
-    Operation, Outcome, PolicySource, Process, Redacted, Repeat, RunEnded, RunStarted, Secret, Sha256,
-    Status, Stream, Tally, Tier, User, Verdict,
+    Access, Address, Context, End, Envelope, Errno, Event, FileId, HostEvent, HostWhat, Kind, LayerState,
+    Lost, Mode, Object, Operation, Outcome, PolicySource, Process, Redacted, Repeat, RunEnded, RunStarted,
+    Secret, Sha256, Status, Stream, Tally, Tier, User, Verdict,
 };
 pub use ids::{CallId, EventId, IdError, Label, Labels, RunId, SessionId, TraceParent};
 pub use journal::{Journal, JournalError, Place, Sink};

@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use crate::escape::{printable, quoted};
 use crate::event::{
-    Access, Address, End, Envelope, Errno, Event, Kind, Lost, Object, Outcome, Process, Redacted, Repeat,
-    RunEnded, RunStarted, Secret, Status,
+    Access, Address, End, Envelope, Errno, Event, HostEvent, Kind, Lost, Object, Outcome, Process, Redacted,
+    Repeat, RunEnded, RunStarted, Secret, Status,
 };
 use crate::ids::RunId;
 
@@ -63,6 +63,7 @@ impl Renderer {
                 self.runs.remove(run);
                 ("run.ended", run_ended(ended))
             }
+            Kind::Host(host) => (host.what.as_str(), host_event(host)),
         };
         let label = match envelope.repeat {
             Some(repeat) => format!("{word:<6} ×{}", repeat.count),
@@ -127,6 +128,27 @@ impl Renderer {
         }
         line
     }
+}
+
+/// `r-8Q2 of user 1000: its client died`, and what is enforced on a line of its own.
+fn host_event(host: &HostEvent) -> String {
+    let run = host.run.as_ref().map(ToString::to_string);
+    let uid = host.uid.map(|uid| format!("user {uid}"));
+    let whom = match (run, uid) {
+        (Some(run), Some(uid)) => format!("{run} of {uid}: "),
+        (Some(one), None) | (None, Some(one)) => format!("{one}: "),
+        (None, None) => String::new(),
+    };
+    let mut line = format!("{whom}{}", printable(&host.detail));
+    let lists: Vec<String> = [("enforced", &host.enforced), ("not enforced", &host.not_enforced)]
+        .into_iter()
+        .filter(|(_, list)| !list.is_empty())
+        .map(|(word, list)| format!("{word}: {}", list.iter().map(printable).collect::<Vec<_>>().join("; ")))
+        .collect();
+    if !lists.is_empty() {
+        push(&mut line, format_args!("\n{:INDENT$}{}", "", lists.join("; ")));
+    }
+    line
 }
 
 /// Appends to a line; writing to a String does not fail.

@@ -17,6 +17,7 @@ const NAMES: usize = 4;
 pub struct Summary {
     events: u64,
     runs: BTreeSet<RunId>,
+    services: BTreeSet<RunId>,
     sessions: BTreeSet<SessionId>,
     ended: BTreeSet<RunId>,
     denied: Counts,
@@ -63,7 +64,9 @@ impl Summary {
         let times = event.envelope.repeat.map_or(1, |repeat| repeat.count);
         self.events = self.events.saturating_add(1);
         self.runs.insert(context.run.clone());
-        self.sessions.insert(context.session.clone());
+        if !matches!(event.kind, Kind::Host(_)) {
+            self.sessions.insert(context.session.clone());
+        }
         match &event.kind {
             Kind::RunStarted(_) => {}
             Kind::Access(access) => {
@@ -83,6 +86,7 @@ impl Summary {
                 Secret::Rule(id) => self.redacted.add(&format!("rule {id}"), times),
             },
             Kind::Lost(lost) => self.lost.add(&format!("{} lane", lost.lane), lost.total()),
+            Kind::Host(_) => drop(self.services.insert(context.run.clone())),
             Kind::RunEnded(ended) => {
                 self.ended.insert(context.run.clone());
                 if let End::Refused { reason } = &ended.end {
@@ -99,10 +103,12 @@ impl Summary {
 
     /// At most nine lines; `log` names the log, `period` what was added up.
     pub fn lines(&self, period: &str, log: &str) -> Vec<String> {
-        let open = self.runs.len() - self.ended.len();
+        // The host service is no run, although its events have a run's id.
+        let runs: BTreeSet<_> = self.runs.difference(&self.services).collect();
+        let open = runs.iter().filter(|run| !self.ended.contains(**run)).count();
         let mut lines = vec![format!(
             "{period:<11} {} runs in {} sessions, {open} without an end; {} events in {log}",
-            self.runs.len(),
+            runs.len(),
             self.sessions.len(),
             thousands(self.events),
         )];
@@ -152,7 +158,7 @@ mod tests {
         }
         summary.add_unreadable();
         let expected = [
-            "last 24 h   1 runs in 1 sessions, 0 without an end; 17 events in events.jsonl",
+            "last 24 h   1 runs in 1 sessions, 0 without an end; 24 events in events.jsonl",
             "denied      8      aws.credentials 3, guard-0\\u{1b} 1, guard-1\\u{1b} 1, guard-2\\u{1b} 1, 2 more",
             "flagged     6      aws.credentials 6",
             "masked      3      aws.credentials 3",

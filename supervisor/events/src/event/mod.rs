@@ -4,11 +4,37 @@
 //! Nothing here does I/O or knows the wire form. A field that is not known is absent (`None`, empty),
 //! never a made-up value. No field ever holds a secret's value: a redaction names the rule or the needle.
 
+/// Declares an enum of words and both directions between it and its words.
+macro_rules! words {
+    ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $word:literal),+ $(,)? }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum $name { $($(#[$vdoc])* $variant),+ }
+
+        impl $name {
+            /// All of them.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),+];
+
+            /// The word for it, on the wire and on the screen.
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $word),+ }
+            }
+
+            /// The one that `word` stands for.
+            pub fn from_word(word: &str) -> Option<Self> {
+                match word { $($word => Some(Self::$variant),)+ _ => None }
+            }
+        }
+    };
+}
+
+mod host;
 mod object;
 mod runs;
 
 use std::sync::Arc;
 
+pub use host::{HostEvent, HostWhat};
 pub use object::{Address, Errno, FileId, Object, Process, Sha256};
 pub use runs::{End, LayerState, PolicySource, RunEnded, RunStarted, Status, Tally, User};
 
@@ -125,6 +151,8 @@ pub enum Kind {
     Lost(Lost),
     /// A run ended, or was refused before it began.
     RunEnded(Box<RunEnded>),
+    /// The host service did something.
+    Host(Box<HostEvent>),
 }
 
 impl Kind {
@@ -138,6 +166,7 @@ impl Kind {
             Self::Redacted(_) => "redacted",
             Self::Lost(_) => "lost",
             Self::RunEnded(_) => "run.ended",
+            Self::Host(host) => host.what.as_str(),
         }
     }
 
@@ -217,30 +246,6 @@ impl Lost {
     pub fn total(&self) -> u64 {
         self.counts.values().fold(0, |sum, n| sum.saturating_add(*n))
     }
-}
-
-/// Declares an enum of words and both directions between it and its words.
-macro_rules! words {
-    ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $word:literal),+ $(,)? }) => {
-        $(#[$doc])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub enum $name { $($(#[$vdoc])* $variant),+ }
-
-        impl $name {
-            /// All of them.
-            pub const ALL: &'static [Self] = &[$(Self::$variant),+];
-
-            /// The word for it, on the wire and on the screen.
-            pub fn as_str(self) -> &'static str {
-                match self { $(Self::$variant => $word),+ }
-            }
-
-            /// The one that `word` stands for.
-            pub fn from_word(word: &str) -> Option<Self> {
-                match word { $($word => Some(Self::$variant),)+ _ => None }
-            }
-        }
-    };
 }
 
 words! {

@@ -7,7 +7,7 @@
 //! An event is one line: one JSON object in UTF-8 and a newline, nothing else. `v` is the version, `kind`
 //! says what happened, and what belongs to one kind alone stands in the section of its kind: `started`
 //! (`run.started`), `access` (`access.denied`, `access.flagged`, `access.masked`), `redacted`, `lost`,
-//! `ended` (`run.ended`). All other fields are the envelope, the same for every kind.
+//! `ended` (`run.ended`), `host` (the kinds `host.*` and `scope.*`). All other fields are the envelope, the same for every kind.
 //!
 //! - A field that is not known is absent; there is no `null`.
 //! - Paths and arguments are bytes in Linux. One that is UTF-8 is a JSON string; one that is not is
@@ -29,9 +29,11 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::event::{Access, Context, Envelope, Event, Kind, Lost, Mode, Outcome, Tier};
+use crate::event::{Access, Context, Envelope, Event, HostWhat, Kind, Lost, Mode, Outcome, Tier};
 use crate::ids::{IdError, Label, Labels};
-use parts::{AccessPart, EndedPart, Errno, LostPart, Object, Process, RedactedPart, Repeat, StartedPart};
+use parts::{
+    AccessPart, EndedPart, Errno, HostPart, LostPart, Object, Process, RedactedPart, Repeat, StartedPart,
+};
 
 /// The version that this module writes, and the only one it reads.
 const VERSION: u32 = 1;
@@ -135,6 +137,8 @@ struct Line {
     lost: Option<LostPart>,
     #[serde(skip_serializing_if = "Option::is_none")]
     ended: Option<EndedPart>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    host: Option<HostPart>,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
@@ -178,6 +182,7 @@ impl From<&Event> for Line {
             redacted: None,
             lost: None,
             ended: None,
+            host: None,
         };
         match &event.kind {
             Kind::RunStarted(started) => line.started = Some(StartedPart::from(&**started)),
@@ -187,6 +192,7 @@ impl From<&Event> for Line {
                 line.lost = Some(LostPart { lane: lost.lane.clone(), counts: lost.counts.clone() });
             }
             Kind::RunEnded(ended) => line.ended = Some(EndedPart::from(&**ended)),
+            Kind::Host(host) => line.host = Some(HostPart::from(&**host)),
         }
         line
     }
@@ -252,6 +258,10 @@ fn kind_of(line: &mut Line) -> Result<Kind, WireError> {
         "run.ended" => {
             let part = line.ended.take().ok_or_else(missing("ended"))?;
             Ok(Kind::RunEnded(Box::new(part.parse()?)))
+        }
+        other if let Some(what) = HostWhat::from_word(other) => {
+            let part = line.host.take().ok_or_else(missing("host"))?;
+            Ok(Kind::Host(Box::new(part.parse(what)?)))
         }
         other => Err(WireError::Kind { kind: crate::escape::printable(other) }),
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::bytes::Bytes;
-use super::{WireError, field, known};
+use super::{WireError, field, id, known};
 use crate::event::{self, End, Operation, Outcome, PolicySource, Secret, Stream};
 
 /// `event::Errno`; the number counts, the name is for people.
@@ -441,6 +441,48 @@ impl EndedPart {
             duration: Duration::from_nanos(self.duration_ns),
             tally: event::Tally { denied, flagged, masked, redacted, lost, killed },
             killed: processes.collect::<Result<_, _>>()?,
+        })
+    }
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct HostPart {
+    detail: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    run: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    session: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    uid: Option<u32>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    enforced: Vec<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    not_enforced: Vec<String>,
+}
+
+impl From<&event::HostEvent> for HostPart {
+    fn from(host: &event::HostEvent) -> Self {
+        Self {
+            detail: host.detail.clone(),
+            run: host.run.as_ref().map(ToString::to_string),
+            session: host.session.as_ref().map(ToString::to_string),
+            uid: host.uid,
+            enforced: host.enforced.clone(),
+            not_enforced: host.not_enforced.clone(),
+        }
+    }
+}
+
+impl HostPart {
+    pub(super) fn parse(self, what: event::HostWhat) -> Result<event::HostEvent, WireError> {
+        Ok(event::HostEvent {
+            what,
+            detail: self.detail,
+            run: self.run.as_deref().map(|text| id("host.run", text)).transpose()?,
+            session: self.session.as_deref().map(|text| id("host.session", text)).transpose()?,
+            uid: self.uid,
+            enforced: self.enforced,
+            not_enforced: self.not_enforced,
         })
     }
 }

@@ -12,8 +12,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::clock::Wall;
 use crate::event::{
-    Address, End, Errno, FileId, LayerState, Object, Operation, PolicySource, Process, Redacted, Repeat,
-    RunEnded, RunStarted, Secret, Sha256, Status, Stream, Tally, User,
+    Address, End, Errno, FileId, HostEvent, HostWhat, LayerState, Object, Operation, PolicySource, Process,
+    Redacted, Repeat, RunEnded, RunStarted, Secret, Sha256, Status, Stream, Tally, User,
 };
 use crate::ids::{EventId, RunId, SessionId};
 
@@ -191,7 +191,7 @@ impl Draw<'_> {
     }
 
     fn kind(&mut self) -> Kind {
-        match self.byte() % 7 {
+        match self.byte() % 8 {
             0 => {
                 let counts = self.some(|d| (d.text(), d.number())).into_iter().collect();
                 Kind::Lost(Lost { lane: self.text(), counts })
@@ -206,6 +206,15 @@ impl Draw<'_> {
             }),
             2 => Kind::RunStarted(Box::new(self.started())),
             3 => Kind::RunEnded(Box::new(self.ended())),
+            7 => Kind::Host(Box::new(HostEvent {
+                what: self.word(HostWhat::ALL),
+                detail: self.text(),
+                run: self.maybe(|d| format!("r-{}", d.id()).parse().unwrap()),
+                session: self.maybe(|d| d.id().parse().unwrap()),
+                uid: self.maybe(Self::small),
+                enforced: self.some(Self::text),
+                not_enforced: self.some(Self::text),
+            })),
             n => Kind::Access(Access {
                 operation: self.word(Operation::ALL),
                 outcome: match n {
@@ -377,7 +386,22 @@ pub(crate) fn full_events() -> Vec<Event> {
             killed: vec![process.clone()],
         })))
     };
-    vec![
+    let host = |what: &HostWhat| {
+        let mut event = with(Kind::Host(Box::new(HostEvent {
+            what: *what,
+            detail: "its client died".into(),
+            run: Some("r-8Q2kZ0xVb3Lm".parse().unwrap()),
+            session: Some("s-41".parse().unwrap()),
+            uid: Some(1000),
+            enforced: vec!["addresses".into()],
+            not_enforced: vec!["files: programs refused".into()],
+        })));
+        let mut context = Context::clone(&event.envelope.context);
+        context.run = "r-Host4kZ0xVb3".parse().unwrap();
+        event.envelope.context = Arc::new(context);
+        event
+    };
+    let mut events = vec![
         started(PolicySource::BuiltIn("default".into())),
         started(PolicySource::File("/etc/keyblind/policy.toml".into())),
         with(Kind::Access(Access { operation: Operation::Read, outcome: Outcome::Denied })),
@@ -390,7 +414,9 @@ pub(crate) fn full_events() -> Vec<Event> {
         ended(End::Finished(Status::Exited(0))),
         ended(End::Stopped { reason: "timeout 30s".into(), status: Some(Status::Signaled(9)) }),
         ended(End::Refused { reason: "layer bpf_lsm: not permitted".into() }),
-    ]
+    ];
+    events.extend(HostWhat::ALL.iter().map(host));
+    events
 }
 
 #[test]

@@ -25,6 +25,7 @@ mod problem;
 mod reference;
 mod settings;
 mod show;
+mod slice;
 mod source;
 mod tape;
 mod tighten;
@@ -52,6 +53,7 @@ pub use settings::{
     OnDenied, Redact, RedactFormat, RedactRule, Run, Sink, Socket, SocketRule, SocketUse, Sockets, Store,
     Tier, TierWish, Variables, Wish, WrittenFiles,
 };
+pub use slice::{HostSettings, Slice};
 pub use source::{HOST, HostFile, LoadError, Loaded, Sources, load, load_beside, load_file};
 pub use tighten::Loosening;
 pub use variables::{Dropped, ScrubError, Scrubbed, Why, looks_secret, scrub, url_password};
@@ -87,6 +89,8 @@ pub struct Policy {
     pub redact: Redact,
     /// Where the record goes.
     pub events: Events,
+    /// What the host service does beyond serving runs.
+    pub host: HostSettings,
     /// Environments by name.
     pub environments: BTreeMap<String, Located<Environment>>,
     /// Secrets by name.

@@ -9,7 +9,7 @@ use super::BuiltIn;
 use super::document::Document;
 
 /// Sections in the order of the file.
-const ORDER: [&str; 18] = [
+const ORDER: [&str; 19] = [
     "version",
     "extends",
     "mode",
@@ -25,6 +25,7 @@ const ORDER: [&str; 18] = [
     "devices",
     "redact",
     "events",
+    "host",
     "environment",
     "secret",
     "tool",

@@ -191,6 +191,11 @@ impl Page {
         self.set("keep.bytes", events.keep.bytes.value, &events.keep.bytes.origin);
         self.list("also", &events.also, &default.events.also, ToString::to_string);
         self.word("on_denied", events.on_denied.value.name(), &events.on_denied.origin);
+        let host = &ours.host;
+        self.line("\n[host]");
+        self.list("always", &host.always, &default.host.always, ToString::to_string);
+        self.list("flag", &host.flag, &default.host.flag, ToString::to_string);
+        self.set("flags_per_minute", host.flags_per_minute.value, &host.flags_per_minute.origin);
     }
 
     fn guards(&mut self, ours: &[Guard], default: &[Guard]) {

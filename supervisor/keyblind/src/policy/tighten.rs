@@ -7,7 +7,7 @@ use std::fmt;
 
 use super::{
     Access, Action, Events, Files, Guard, Limits, Located, NamePattern, Named, Network, Origin, PathPattern,
-    Policy, Redact, Run, Socket, Sockets, TierWish, Variables,
+    Policy, Redact, Run, Slice, Socket, Sockets, TierWish, Variables,
 };
 
 /// A key in which a policy is looser than the one that it must not loosen.
@@ -60,6 +60,13 @@ impl Policy {
         })?;
         redact(&self.redact, &base.redact)?;
         events(&self.events, &base.events)?;
+        let slice = |ours: &Slice, one: &Slice| ours.covers(one);
+        includes("host.always", &self.host.always, &base.host.always, slice, ToString::to_string)?;
+        includes("host.flag", &self.host.flag, &base.host.flag, slice, ToString::to_string)?;
+        if self.host.flags_per_minute.value < base.host.flags_per_minute.value {
+            let (ours, base) = (&self.host.flags_per_minute, &base.host.flags_per_minute);
+            return loosens("host.flags_per_minute", "records fewer", ours, base);
+        }
         same("environment", &self.environments, &base.environments)?;
         same("secret", &self.secrets, &base.secrets)?;
         same("tool", &self.tools, &base.tools)

@@ -12,9 +12,9 @@ use super::problem::{Problem, nearest, one_of};
 use super::settings::{Layers, Limits, SocketRule, Sockets, Variables};
 use super::tape::Tape;
 use super::{
-    CacheMode, Check, Encoding, Events, Files, Glob, Keep, LateNames, Located, Mark, Mode, Named, Network,
-    NetworkMode, OnDenied, Origin, PathPattern, Policy, Redact, RedactFormat, Run, Socket, SocketUse, Source,
-    Store, Tier, TierWish, Wish, WrittenFiles,
+    CacheMode, Check, Encoding, Events, Files, Glob, HostSettings, Keep, LateNames, Located, Mark, Mode,
+    Named, Network, NetworkMode, OnDenied, Origin, PathPattern, Policy, Redact, RedactFormat, Run, Slice,
+    Socket, SocketUse, Source, Store, Tier, TierWish, Wish, WrittenFiles,
 };
 
 /// What `default.toml` is laid over. It names every key of its sections, so that nothing of this is left; a test
@@ -65,6 +65,7 @@ pub(super) fn bare(source: &Source) -> Policy {
             also: Vec::new(),
             on_denied: at(&origin, OnDenied::Log),
         },
+        host: HostSettings { always: Vec::new(), flag: Vec::new(), flags_per_minute: at(&origin, 0) },
         environments: Default::default(),
         secrets: Default::default(),
         tools: Default::default(),
@@ -102,6 +103,7 @@ impl<'b> Builder<'b> {
         self.network(policy, document);
         self.redact(&mut policy.redact, document);
         self.events(&mut policy.events, document);
+        self.host(&mut policy.host, document);
         self.entitlements(policy, document);
     }
 
@@ -492,6 +494,15 @@ impl Builder<'_> {
             slot.keep.bytes = self.located(*value, *token);
         }
         self.list(&mut slot.also, &given.also, "`also` in [events]", ToString::to_string, read::sink);
+    }
+
+    fn host(&mut self, slot: &mut HostSettings, document: &Document<'_>) {
+        let given = &document.host;
+        self.list(&mut slot.always, &given.always, "`always` in [host]", ToString::to_string, Slice::new);
+        self.list(&mut slot.flag, &given.flag, "`flag` in [host]", ToString::to_string, Slice::new);
+        if let Some(At { value, token }) = given.flags_per_minute {
+            slot.flags_per_minute = self.located(value, token);
+        }
     }
 }
 

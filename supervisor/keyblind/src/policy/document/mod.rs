@@ -63,6 +63,9 @@ pub(super) struct Document<'a> {
     /// Where the record goes.
     #[serde(borrow)]
     pub(super) events: EventsDoc<'a>,
+    /// What `keyblind host up` does beyond serving runs. It reads the host's policy, or that of its own `--policy`.
+    #[serde(borrow)]
+    pub(super) host: HostDoc<'a>,
     /// Development, staging, production: where the secrets of each come from. A run is in exactly one.
     #[serde(borrow)]
     pub(super) environment: Entries<'a, EnvironmentDoc<'a>>,
@@ -268,6 +271,20 @@ pub(super) struct SocketDoc<'a> {
     /// Why. Mandatory for `allow`.
     #[serde(borrow, default)]
     pub(super) reason: Option<At<&'a str>>,
+}
+
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct HostDoc<'a> {
+    /// Cgroups, by their path below the top of the hierarchy (`agents.slice`), whose processes are guarded although they
+    /// never call keyblind.
+    #[serde(borrow)]
+    pub(super) always: List<'a>,
+    /// Cgroups of which accesses to guarded objects are recorded and let pass.
+    #[serde(borrow)]
+    pub(super) flag: List<'a>,
+    /// How many flags of `flag` are recorded per minute; what is more is counted.
+    pub(super) flags_per_minute: Option<At<u32>>,
 }
 
 #[derive(Debug, Default, Deserialize, JsonSchema)]

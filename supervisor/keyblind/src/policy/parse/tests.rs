@@ -2,7 +2,9 @@ use std::path::Path;
 
 use proptest::prelude::*;
 
-use super::super::{BuiltIn, Encoding, Mode, NetworkMode, PathPattern, Socket, SocketUse, guards_text};
+use super::super::{
+    BuiltIn, Encoding, Mode, NetworkMode, PathPattern, Slice, Socket, SocketUse, guards_text,
+};
 use super::*;
 
 fn source() -> Source {
@@ -93,6 +95,10 @@ store = "~/events"
 keep = { days = 7, bytes = 1000 }
 also = ["ocsf:/var/log/x", "otlp:https://collector.example"]
 on_denied = "stop-session"
+[host]
+always = ["agents.slice"]
+flag = ["user.slice/user-1000.slice"]
+flags_per_minute = 5
 [environment.staging]
 sources = ["vault:https://vault.example", "store"]
 principal = "svc"
@@ -119,6 +125,12 @@ limits = { timeout = "30s", per_minute = 2 }
     assert_eq!(policy.sockets.get(Socket::SshAgent).usage.value, SocketUse::Absent, "from strict");
     assert!(!policy.redact.encodings.iter().any(|encoding| encoding.value == Encoding::Reverse));
     assert_eq!(policy.redact.encodings.len(), 8);
+    let slices = |list: &[crate::policy::Located<Slice>]| -> Vec<String> {
+        list.iter().map(|slice| slice.value.to_string()).collect()
+    };
+    assert_eq!(slices(&policy.host.always), ["agents.slice"]);
+    assert_eq!(slices(&policy.host.flag), ["user.slice/user-1000.slice"]);
+    assert_eq!(policy.host.flags_per_minute.value, 5);
     let tool = &policy.tools.get("t").unwrap().value;
     assert_eq!(tool.grants.first().unwrap().hosts.first().unwrap().value, "api.example");
     assert_eq!(policy.environments.get("staging").unwrap().value.sources.len(), 2);

@@ -52,6 +52,14 @@ fn words() {
 }
 
 #[test]
+fn the_host_service() {
+    check("host.always", "", "[host]\nalways = [\"a.slice\"]");
+    check("host.always", "[host]\nalways = [\"a.slice/b\"]", "[host]\nalways = [\"a.slice\"]");
+    check("host.flag", "", "[host]\nflag = [\"a.slice\"]");
+    check("host.flags_per_minute", "[host]\nflags_per_minute = 1", "");
+}
+
+#[test]
 fn words_without_an_order_are_free() {
     let one = parsed("/a", "[redact]\nmark = \"plain\"\nformat = \"jsonl\"\n[run]\nhint = false");
     let other = BuiltIn::Default.policy().unwrap();
