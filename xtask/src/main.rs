@@ -14,6 +14,7 @@ mod setup;
 mod shell;
 mod test;
 mod tidy;
+mod vm;
 
 #[derive(Debug, Parser)]
 #[command(
@@ -38,6 +39,8 @@ enum Verb {
     Demo(demo::Args),
     /// Run every test ring that this machine can run
     Test(test::Args),
+    /// Run tests on other kernels, in virtual machines
+    Vm(vm::Args),
     /// Measure, print the table and keep the last one
     Bench(bench::Args),
     /// Check what a compiler cannot: documents against code, file sizes, fences
@@ -53,6 +56,7 @@ fn main() -> ExitCode {
         Verb::Run(args) => run::main(&args),
         Verb::Demo(args) => demo::main(&args),
         Verb::Test(args) => test::main(&args),
+        Verb::Vm(args) => vm::main(&args),
         Verb::Bench(args) => bench::main(&args),
         Verb::Tidy(args) => tidy::main(&args),
         Verb::Ci(args) => ci::main(&args),

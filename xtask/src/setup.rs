@@ -18,10 +18,10 @@ pub(crate) struct Args {
 
 pub(crate) fn main(args: &Args) -> Result<ExitCode> {
     if !args.check {
-        install(For::Test, args.yes)?;
+        install(For::Vm, args.yes)?;
         return Ok(ExitCode::SUCCESS);
     }
-    let lacking = lacking(For::Test);
+    let lacking = lacking(For::Vm);
     for need in &lacking {
         shell::say(format_args!("missing: {} ({}), for {}", need.what, need.package, need.why));
     }
@@ -34,6 +34,7 @@ pub(crate) enum For {
     Build,
     Demo,
     Test,
+    Vm,
 }
 
 /// How to tell that something is there. A package database would miss what was installed by hand.
@@ -92,8 +93,27 @@ const NEEDS: &[Need] = &[
     need("gzip", "gzip", "the archive job", For::Test, Probe::Program("gzip")),
     need("node", "nodejs", "the demo and benign jobs", For::Demo, Probe::Program("node")),
     need("npm", "npm", "the demo and benign jobs", For::Demo, Probe::Program("npm")),
+    need("QEMU", "qemu-system-x86", "the test kernels", For::Vm, Probe::Program("qemu-system-x86_64")),
+    need(
+        "busybox",
+        "busybox-static",
+        "the test kernels",
+        For::Vm,
+        Probe::Works(&["sh", "-c", STATIC_BUSYBOX]),
+    ),
+    need(
+        "mke2fs",
+        "e2fsprogs",
+        "the test kernels' disk",
+        For::Vm,
+        Probe::File(&["/sbin/mke2fs", "/usr/sbin/mke2fs"]),
+    ),
+    need("xz", "xz-utils", "the test kernels' modules", For::Vm, Probe::Program("xz")),
     need("javac", "default-jdk-headless", "the JVM job", For::Test, Probe::Program("javac")),
 ];
+
+/// The initramfs has no libraries: a busybox that needs some would not start there.
+const STATIC_BUSYBOX: &str = "test -x /bin/busybox && ! ldd /bin/busybox";
 
 const ASAN: &str = "test -e \"$(cc -print-file-name=libasan.so)\"";
 
@@ -140,7 +160,7 @@ pub(crate) fn check(purpose: For) -> Result<()> {
 
 /// Says what is missing, asks where there is a terminal, and installs it.
 pub(crate) fn install(purpose: For, yes: bool) -> Result<()> {
-    if purpose == For::Test {
+    if purpose >= For::Test {
         components()?;
     }
     let lacking = lacking(purpose);

@@ -1,11 +1,11 @@
 //! `cargo xtask test`.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
 
 use crate::shell::{self, Error, Result};
-use crate::{build, setup};
+use crate::{build, setup, vm};
 
 #[derive(Debug, Default, clap::Args)]
 pub(crate) struct Args {
@@ -24,6 +24,8 @@ enum Ring {
     E2e,
     /// What needs root on this host's kernel
     Privileged,
+    /// On other kernels, in virtual machines
+    Vm,
     /// All of these
     #[default]
     All,
@@ -38,7 +40,7 @@ pub(crate) fn main(args: &Args) -> Result<ExitCode> {
     if wants(Ring::Unit) {
         unit(filter, &mut tally)?;
     }
-    if wants(Ring::E2e) || wants(Ring::Privileged) {
+    if wants(Ring::E2e) || wants(Ring::Privileged) || wants(Ring::Vm) {
         let binary = build::build(false)?;
         let skips = tempfile()?;
         if wants(Ring::E2e) {
@@ -46,6 +48,9 @@ pub(crate) fn main(args: &Args) -> Result<ExitCode> {
         }
         if wants(Ring::Privileged) {
             harness("privileged", &binary, &skips, filter, &mut tally)?;
+        }
+        if wants(Ring::Vm) {
+            guests(&binary, &skips, filter, &mut tally)?;
         }
         tally.skip(&shell::read(&skips)?);
         std::fs::remove_file(&skips).map_err(|source| Error::File { path: skips, source })?;
@@ -73,6 +78,28 @@ fn harness(target: &str, binary: &Path, skips: &Path, filter: Option<&str>, tall
     command.args(["--test", target]).args(filter);
     command.env("KEYBLIND_BIN", binary).env("KEYBLIND_SKIPS", skips);
     count(&mut command, tally)
+}
+
+/// Runs the ring `vm`. A machine that cannot boot test kernels skips it as a whole, unless they are required.
+fn guests(binary: &Path, skips: &Path, filter: Option<&str>, tally: &mut Tally) -> Result<()> {
+    let Some(reason) = vm::absent() else {
+        let tried = vm::ring(filter, binary)?;
+        for line in tried.output.lines() {
+            tally.add(line);
+        }
+        tally.broken |= tried.broken;
+        return Ok(());
+    };
+    let required = std::env::var("KEYBLIND_REQUIRE").unwrap_or_default();
+    if required.split(',').any(|one| one.trim() == "vm") {
+        return Err(Error::Said(format!("the ring vm is required here, but: {reason}")));
+    }
+    tally.add("test result: ok. 1 passed");
+    std::fs::OpenOptions::new()
+        .append(true)
+        .open(skips)
+        .and_then(|mut list| writeln!(list, "the ring vm: {reason}"))
+        .map_err(|source| Error::File { path: skips.to_path_buf(), source })
 }
 
 /// An empty file for the harness to name its skips in: libtest knows no skips, and captures what a passing
