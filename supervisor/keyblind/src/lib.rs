@@ -14,6 +14,8 @@ pub mod plan;
 pub mod guard;
 pub mod stream;
 
+pub mod registrar;
+
 pub mod run;
 
 mod trial;

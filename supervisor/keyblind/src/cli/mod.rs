@@ -9,6 +9,7 @@ use clap::{Parser, Subcommand};
 mod demo;
 mod doctor;
 mod events;
+mod host;
 mod out;
 mod policy;
 mod redact;
@@ -36,6 +37,8 @@ enum Verb {
     Redact(redact::Args),
     /// Read what was recorded
     Events(events::Args),
+    /// Serve the runs of this machine with what only root can give, and say what is enforced
+    Host(host::Args),
     /// Say what this host offers and what a run is held to here, and try it
     Doctor(doctor::Args),
     /// Let a hostile tool loose on fake keys, bare and supervised
@@ -50,6 +53,7 @@ pub fn main() -> ExitCode {
             Verb::Policy(args) => policy::main(args),
             Verb::Redact(args) => redact::main(args),
             Verb::Events(args) => events::main(args),
+            Verb::Host(args) => host::main(args),
             Verb::Doctor(args) => doctor::main(args),
             Verb::Demo(args) => demo::main(args),
         },

@@ -100,7 +100,7 @@ impl Host {
 }
 
 /// user_namespaces(7): the initial one maps every id to itself.
-fn initial_user_namespace() -> bool {
+pub(crate) fn initial_user_namespace() -> bool {
     let map = fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
     map.split_whitespace().collect::<Vec<_>>() == ["0", "0", "4294967295"]
 }
@@ -134,6 +134,11 @@ fn user_namespace(mountinfo: &str) -> Support {
         );
     }
     Support::Available
+}
+
+/// Where cgroup v2 is mounted.
+pub(crate) fn cgroup_v2() -> Option<PathBuf> {
+    cgroup_mount(&fs::read_to_string("/proc/self/mountinfo").unwrap_or_default())
 }
 
 fn mount_points(mountinfo: &str) -> impl Iterator<Item = &str> {

@@ -6,6 +6,8 @@
     reason = "raw system calls; a step of several is one block"
 )]
 
+mod packet;
+
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
@@ -17,6 +19,8 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::Signal;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
+
+pub(crate) use packet::{receive, unhurried_stat};
 
 /// Takes ownership of a descriptor that a system call has just returned.
 pub(crate) fn own(fd: RawFd) -> OwnedFd {
@@ -141,6 +145,7 @@ pub(crate) fn set_terminal_size(fd: BorrowedFd<'_>, size: &libc::winsize) -> io:
 /// Something that owns a descriptor, as tokio can wait for it.
 pub(crate) trait Owner: AsRawFd {}
 impl Owner for File {}
+impl Owner for OwnedFd {}
 impl Owner for crate::guard::Tripwires {}
 
 /// Lets the runtime say when `owner` can be read. Call inside a runtime.
@@ -148,4 +153,10 @@ pub(crate) fn readiness<T: Owner>(owner: T) -> io::Result<AsyncFd<T>> {
     // SAFETY: the descriptor stays open and the same until `owner` is dropped, which is what `Owner` says, and the
     // runtime forgets it before that.
     unsafe { AsyncFd::register_with_interest(owner, Interest::READABLE) }.map_err(io::Error::from)
+}
+
+/// As [`readiness`], for what the kernel calls priority data: changes of files of procfs and cgroupfs (poll(2), POLLPRI).
+pub(crate) fn attention<T: Owner>(owner: T) -> io::Result<AsyncFd<T>> {
+    // SAFETY: as in `readiness`: the descriptor stays open and the same until `owner` is dropped.
+    unsafe { AsyncFd::register_with_interest(owner, Interest::PRIORITY) }.map_err(io::Error::from)
 }

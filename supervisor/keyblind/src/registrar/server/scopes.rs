@@ -1,0 +1,155 @@
+//! The life of a scope: written down, made, entered; killed, empty, removed, struck out.
+
+use std::cell::RefCell;
+use std::io;
+use std::rc::Rc;
+use std::time::Duration;
+
+use keyblind_events::{HostEvent, HostWhat, RunId};
+use nix::errno::Errno;
+use tokio::time::{sleep, timeout};
+
+use super::Shared;
+use super::state::{Run, State};
+use crate::registrar::cgroup::Cgroup;
+use crate::registrar::ledger::Entry;
+
+/// How often the removal of an empty scope is tried, and what lies between: the kernel may still be taking the last
+/// process apart.
+const TRIES: u32 = 500;
+const BETWEEN: Duration = Duration::from_millis(2);
+/// How long the end of the service waits for scopes that were killed.
+const LONGEST_END: Duration = Duration::from_secs(20);
+
+/// Opens a scope. What was made is undone if something of it cannot be had. Errors: EEXIST, the run's name is taken.
+pub(super) fn open(state: &mut State, entry: Entry) -> io::Result<Rc<Cgroup>> {
+    if state.runs.contains_key(&entry.run) {
+        return Err(Errno::EEXIST.into());
+    }
+    state.ledger.write(&entry)?;
+    let cgroup = match state.hierarchy.make(&entry.run) {
+        Ok(cgroup) => Rc::new(cgroup),
+        Err(error) => {
+            // A cgroup that was there before is somebody else's and stays.
+            state.ledger.remove(&entry.run);
+            return Err(error);
+        }
+    };
+    let event = of_run(HostWhat::ScopeOpened, &entry, format!("for {}", entry.command));
+    let run = Run { entry, cgroup: Rc::clone(&cgroup), adopted: false, closing: false };
+    state.runs.insert(run.entry.run.clone(), run);
+    state.record().host(event);
+    Ok(cgroup)
+}
+
+/// Ends a run: kills what is left in its scope, waits until it is empty, and removes it.
+pub(super) async fn close(state: &Shared, run: &RunId, why: &str) -> io::Result<()> {
+    let cgroup = {
+        let mut state = state.borrow_mut();
+        let Some(run) = state.runs.get_mut(run) else { return Ok(()) };
+        run.closing = true;
+        Rc::clone(&run.cgroup)
+    };
+    cgroup.kill()?;
+    emptied(state, run, &cgroup, why).await
+}
+
+/// Waits until a scope is empty, and removes it.
+async fn emptied(state: &Shared, run: &RunId, cgroup: &Cgroup, why: &str) -> io::Result<()> {
+    cgroup.emptied().await?;
+    for tried in 1.. {
+        let removed = state.borrow().hierarchy.remove(run);
+        match removed {
+            Ok(()) => break,
+            Err(error) if tried == TRIES => return Err(error),
+            Err(_) => sleep(BETWEEN).await,
+        }
+    }
+    forget(&mut state.borrow_mut(), run, why);
+    Ok(())
+}
+
+/// A scope's cgroup is gone.
+fn forget(state: &mut State, run: &RunId, why: &str) {
+    state.ledger.remove(run);
+    if let Some(run) = state.runs.remove(run) {
+        state.record().host(of_run(HostWhat::ScopeClosed, &run.entry, why));
+    }
+}
+
+/// Takes over what a registrar of before has left: scopes with somebody in them are guarded on, the others removed.
+pub(super) fn adopt(state: &Shared) -> io::Result<()> {
+    let entries = state.borrow().ledger.entries()?;
+    for entry in entries {
+        let found = state.borrow().hierarchy.find(&entry.run);
+        let run = entry.run.clone();
+        let Ok(cgroup) = found else {
+            state.borrow().ledger.remove(&run);
+            continue;
+        };
+        let cgroup = Rc::new(cgroup);
+        let mut borrowed = state.borrow_mut();
+        let event = of_run(HostWhat::ScopeAdopted, &entry, format!("for {}", entry.command));
+        borrowed
+            .runs
+            .insert(run.clone(), Run { entry, cgroup: Rc::clone(&cgroup), adopted: true, closing: false });
+        if cgroup.is_populated()? {
+            borrowed.record().host(event);
+        }
+        drop(borrowed);
+        let state = Rc::clone(state);
+        tokio::task::spawn_local(async move {
+            let why = "empty; it was left by a service that was killed";
+            if let Err(error) = emptied(&state, &run, &cgroup, why).await {
+                resists(&state, &run, &error);
+            }
+        });
+    }
+    Ok(())
+}
+
+/// Puts on record that a scope cannot be removed. It stays in the ledger, for the next registrar to try again.
+pub(super) fn resists(state: &RefCell<State>, run: &RunId, error: &io::Error) {
+    let mut state = state.borrow_mut();
+    let detail = format!("cannot be removed yet: {}", crate::spawn::words(error));
+    if let Some(entry) = state.runs.get(run).map(|run| run.entry.clone()) {
+        state.record().host(of_run(HostWhat::ScopeClosed, &entry, detail));
+    }
+}
+
+/// Ends with what is there: all runs if `end_runs`, else only those that are ending or empty. How many go on.
+pub(super) async fn wind_up(state: &Shared, end_runs: bool) -> usize {
+    let runs: Vec<(RunId, Rc<Cgroup>, bool)> = {
+        let state = state.borrow();
+        state.runs.values().map(|run| (run.entry.run.clone(), Rc::clone(&run.cgroup), run.closing)).collect()
+    };
+    let ended = async {
+        for (run, cgroup, closing) in &runs {
+            let ends = end_runs || *closing || cgroup.is_populated().is_ok_and(|populated| !populated);
+            if ends && let Err(error) = close(state, run, "the service ended").await {
+                resists(state, run, &error);
+            }
+        }
+    };
+    let _some_resist = timeout(LONGEST_END, ended).await;
+    let state = state.borrow();
+    if state.runs.is_empty() {
+        state.hierarchy.leave();
+    }
+    state.runs.len()
+}
+
+/// Runs with somebody in their scopes.
+pub(super) fn active(state: &State) -> Vec<RunId> {
+    let active = state.runs.values().filter(|run| run.cgroup.is_populated().unwrap_or(true));
+    active.map(|run| run.entry.run.clone()).collect()
+}
+
+fn of_run(what: HostWhat, entry: &Entry, detail: impl Into<String>) -> HostEvent {
+    HostEvent {
+        run: Some(entry.run.clone()),
+        session: Some(entry.session.clone()),
+        uid: Some(entry.uid),
+        ..HostEvent::new(what, detail)
+    }
+}
