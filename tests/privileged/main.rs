@@ -4,5 +4,6 @@
 #![expect(clippy::expect_used, reason = "a test fails by panicking")]
 
 mod cgroup;
+mod host;
 mod supervisor;
 mod tripwires;

@@ -1,5 +1,7 @@
 //! System calls by number, for the helper programs: what they try has no wrapper, or must not go through one.
 
+use std::os::fd::{FromRawFd, OwnedFd};
+
 use nix::errno::Errno;
 
 /// One argument of a system call.
@@ -31,6 +33,17 @@ pub fn call<const N: usize>(number: libc::c_long, args: [Arg<'_>; N]) -> Result<
     let returned =
         unsafe { libc::syscall(number, words[0], words[1], words[2], words[3], words[4], words[5]) };
     if returned == -1 { Err(Errno::last()) } else { Ok(returned) }
+}
+
+/// A descriptor of a process (pidfd_open(2)): readable once the process has ended.
+///
+/// # Errors
+/// With what the kernel said.
+pub fn pidfd(pid: u32) -> Result<OwnedFd, Errno> {
+    let number = call(libc::SYS_pidfd_open, [Arg::Int(i64::from(pid)), Arg::Int(0)])?;
+    let number = i32::try_from(number).or(Err(Errno::EBADF))?;
+    // SAFETY: the kernel has just returned this number as a new descriptor, and nobody else knows it.
+    Ok(unsafe { OwnedFd::from_raw_fd(number) })
 }
 
 /// Sets the signals back that a caller such as nohup(1), or a shell without job control, left ignored: a command

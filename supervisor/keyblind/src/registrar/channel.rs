@@ -68,11 +68,14 @@ pub(super) fn receive_now(socket: &impl AsFd) -> Result<Received, ChannelError> 
 
 fn receive_with(socket: BorrowedFd<'_>, wait: bool) -> Result<Received, ChannelError> {
     let mut buffer = vec![0; LONGEST];
+    let mut reset = false;
     let packet = loop {
         match sys::receive(socket, &mut buffer, wait) {
             Ok(packet) => break packet,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Err(ChannelError::Waiting),
+            // Told once, when the other side went without reading all; its last words are behind that.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionReset && !reset => reset = true,
             Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return Err(ChannelError::Closed),
             Err(error) => return Err(ChannelError::System(error)),
         }
@@ -109,6 +112,17 @@ mod tests {
         assert_eq!((received.bytes.as_slice(), received.descriptors.len()), (&b"x"[..], 2));
         assert!(matches!(receive(&other), Err(ChannelError::Waiting)));
         drop(one);
+        assert!(matches!(receive(&other), Err(ChannelError::Closed)));
+    }
+
+    /// A side that turns the other away may do so before it has read what that one has said.
+    #[test]
+    fn last_words_are_heard() {
+        let (one, other) = pair();
+        send(other.as_fd(), b"hello", &[], false).unwrap();
+        send(one.as_fd(), b"go away", &[], false).unwrap();
+        drop(one);
+        assert_eq!(receive(&other).unwrap().bytes, b"go away");
         assert!(matches!(receive(&other), Err(ChannelError::Closed)));
     }
 
