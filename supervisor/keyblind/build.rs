@@ -1,4 +1,4 @@
-//! Builds the three things that the binary carries ready-made: the seccomp programs compiled from
+//! Builds what the binary carries ready-made: the kernel programs where they are there, the seccomp programs compiled from
 //! `policies/seccomp.toml`, the built-in policies as lists of tokens, and the reaper, a static program of its own
 //! without a standard library.
 //!
@@ -7,6 +7,8 @@
 
 #[path = "build/policy.rs"]
 mod policy;
+#[path = "build/probes.rs"]
+mod probes;
 #[path = "build/reaper.rs"]
 mod reaper;
 #[path = "build/seccomp.rs"]
@@ -23,5 +25,6 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     seccomp::build(&out)?;
     policy::build(&out)?;
+    probes::build(&out)?;
     reaper::build(&out)
 }

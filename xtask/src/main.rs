@@ -9,6 +9,7 @@ mod bench;
 mod build;
 mod ci;
 mod demo;
+mod probes;
 mod run;
 mod setup;
 mod shell;
@@ -31,7 +32,7 @@ struct Cli {
 enum Verb {
     /// Install what this machine lacks, after saying what
     Setup(setup::Args),
-    /// Build the keyblind binary
+    /// Build the kernel programs and the keyblind binary that carries them
     Build(build::Args),
     /// Build, then start `keyblind ARGS`
     Run(run::Args),

@@ -4,6 +4,7 @@ use std::io::{self, BufRead, IsTerminal, Write};
 use std::path::Path;
 use std::process::{Command, ExitCode};
 
+use crate::probes;
 use crate::shell::{self, Error, Result};
 
 #[derive(Debug, clap::Args)]
@@ -22,10 +23,21 @@ pub(crate) fn main(args: &Args) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let lacking = lacking(For::Vm);
-    for need in &lacking {
+    for need in lacking.iter().chain(&kernel_needs()) {
         shell::say(format_args!("missing: {} ({}), for {}", need.what, need.package, need.why));
     }
-    Ok(if lacking.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    let linker = probes::linker().is_some();
+    if !linker {
+        shell::say(format_args!(
+            "missing: bpf-linker {} (cargo install), for the kernel tier",
+            probes::LINKER
+        ));
+    }
+    Ok(if linker && kernel_needs().is_empty() && lacking.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }
 
 /// What the machine is being prepared for; each includes those before it.
@@ -46,6 +58,8 @@ enum Probe {
     File(&'static [&'static str]),
     /// This command ends with status 0.
     Works(&'static [&'static str]),
+    /// Code can tell.
+    Is(fn() -> bool),
 }
 
 #[derive(Debug)]
@@ -115,6 +129,31 @@ const NEEDS: &[Need] = &[
 /// The initramfs has no libraries: a busybox that needs some would not start there.
 const STATIC_BUSYBOX: &str = "test -x /bin/busybox && ! ldd /bin/busybox";
 
+/// What the kernel programs need. Without these the product builds, but has no kernel tier.
+const KERNEL_NEEDS: &[Need] = &[
+    need("compiler for kernel programs", "rustc-web", "the kernel tier", For::Build, Probe::Is(has_compiler)),
+    need("its library's source", "rust-web-src", "the kernel tier", For::Build, Probe::Is(has_compiler)),
+    need("cargo of its version", "cargo-web", "the kernel tier", For::Build, Probe::Is(has_compiler)),
+    need("LLVM 22", "llvm-22-dev", "linking kernel programs", For::Build, Probe::Is(can_link)),
+    need("C++ library headers", "g++", "linking kernel programs", For::Build, Probe::Is(can_link_cpp)),
+];
+
+fn has_compiler() -> bool {
+    probes::toolchain().is_some()
+}
+
+fn can_link() -> bool {
+    probes::linker().is_some() || Path::new("/usr/lib/llvm-22/bin/llvm-config").exists()
+}
+
+fn can_link_cpp() -> bool {
+    probes::linker().is_some() || shell::on_path("c++")
+}
+
+fn kernel_needs() -> Vec<&'static Need> {
+    KERNEL_NEEDS.iter().filter(|need| !present(&need.probe)).collect()
+}
+
 const ASAN: &str = "test -e \"$(cc -print-file-name=libasan.so)\"";
 
 fn lacking(purpose: For) -> Vec<&'static Need> {
@@ -124,6 +163,7 @@ fn lacking(purpose: For) -> Vec<&'static Need> {
 fn present(probe: &Probe) -> bool {
     match probe {
         Probe::Program(name) => shell::on_path(name),
+        Probe::Is(tell) => tell(),
         Probe::File(paths) => paths.iter().any(|path| Path::new(path).exists()),
         Probe::Works(words) => match words.split_first() {
             Some((program, args)) => {
@@ -163,52 +203,78 @@ pub(crate) fn install(purpose: For, yes: bool) -> Result<()> {
     if purpose >= For::Test {
         components()?;
     }
-    let lacking = lacking(purpose);
-    if lacking.is_empty() {
+    let (lacking, kernel) = (lacking(purpose), kernel_needs());
+    let linker = probes::linker().is_none();
+    if lacking.is_empty() && kernel.is_empty() && !linker {
         shell::say("setup: nothing is missing");
         return Ok(());
     }
-    for need in &lacking {
+    for need in lacking.iter().chain(&kernel) {
         shell::say(format_args!("setup: missing {} ({}), for {}", need.what, need.package, need.why));
     }
-    let packages = packages(&lacking);
-    let Some(mut commands) = installer(&packages) else {
-        return Err(Error::Said(format!(
-            "setup knows only Debian and Ubuntu. Install what these are called here, then run the verb again: {}",
-            packages.join(" ")
-        )));
-    };
-    for command in &commands {
-        shell::say(format_args!("setup: will run {}", shell::line(command)));
+    if linker {
+        shell::say(format_args!("setup: missing bpf-linker {}, for the kernel tier", probes::LINKER));
     }
     if !yes && io::stdin().is_terminal() && !agreed()? {
         return Err(Error::Said("setup: nothing was installed".to_owned()));
     }
-    for command in &mut commands {
-        shell::run(command)?;
+    if !(lacking.is_empty() && kernel.is_empty()) {
+        packages_of(&lacking, &kernel)?;
     }
-    check(purpose)
+    check(purpose)?;
+    if linker && can_link() {
+        say_and_run(&mut probes::install_linker())?;
+    }
+    if !probes::can_build() {
+        shell::warn(format_args!("setup: still without what the kernel tier needs; {}", probes::advice()));
+    }
+    Ok(())
 }
 
-/// The two commands that install `packages` here, or `None` where the packages have other names.
-fn installer(packages: &[&str]) -> Option<Vec<Command>> {
+/// Installs the packages of both lists; those for the kernel tier only where this system has them.
+fn packages_of(lacking: &[&Need], kernel: &[&Need]) -> Result<()> {
     if !debian_like(&std::fs::read_to_string("/etc/os-release").unwrap_or_default()) {
-        return None;
+        if lacking.is_empty() {
+            return Ok(());
+        }
+        return Err(Error::Said(format!(
+            "setup knows only Debian and Ubuntu. Install what these are called here, then run the verb again: {}",
+            packages(lacking).join(" ")
+        )));
     }
-    let apt = |args: &[&str]| {
-        let mut command = if nix::unistd::geteuid().is_root() {
-            Command::new("apt-get")
-        } else {
-            let mut sudo = Command::new("sudo");
-            sudo.arg("apt-get");
-            sudo
-        };
-        command.args(args).env("DEBIAN_FRONTEND", "noninteractive").stdin(std::process::Stdio::null());
-        command
-    };
+    say_and_run(&mut apt(&["update", "--quiet"]))?;
+    let known = kernel.iter().copied().filter(|need| has_package(need.package)).collect::<Vec<_>>();
+    let packages = packages(&[lacking, &known].concat());
+    if packages.is_empty() {
+        return Ok(());
+    }
     let mut install = vec!["install", "--yes", "--no-install-recommends"];
     install.extend(packages);
-    Some(vec![apt(&["update", "--quiet"]), apt(&install)])
+    say_and_run(&mut apt(&install))
+}
+
+fn say_and_run(command: &mut Command) -> Result<()> {
+    shell::say(format_args!("setup: will run {}", shell::line(command)));
+    shell::run(command)
+}
+
+/// Whether this system's package lists, fetched just now, know the name.
+fn has_package(name: &str) -> bool {
+    let mut show = Command::new("apt-cache");
+    show.args(["show", "--quiet=2", name]).stderr(std::process::Stdio::null());
+    shell::stdout(&mut show).is_ok_and(|text| !text.is_empty())
+}
+
+fn apt(args: &[&str]) -> Command {
+    let mut command = if nix::unistd::geteuid().is_root() {
+        Command::new("apt-get")
+    } else {
+        let mut sudo = Command::new("sudo");
+        sudo.arg("apt-get");
+        sudo
+    };
+    command.args(args).env("DEBIAN_FRONTEND", "noninteractive").stdin(std::process::Stdio::null());
+    command
 }
 
 /// Whether os-release(5) text describes a system with Debian's package names.

@@ -1,0 +1,238 @@
+//! The verdicts. Nothing here reads the kernel or a map: the programs find facts and hand them in.
+
+use crate::{Entry, GuardEntry, NameEntry, Outcome, Reason, Relation, Scope, flags, mode};
+
+/// The most levels above an object that are looked at. What lies deeper is refused in `enforce`.
+pub const MOST_LEVELS: u32 = 128;
+
+/// What is asked for, as bits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Access(pub u32);
+
+impl Access {
+    /// A descriptor that reads, or another name that could be read by. Read guards count.
+    pub const OPEN: u32 = 1;
+    /// Content, attributes or the name itself would change. Write guards count.
+    pub const WRITE: u32 = 2;
+    /// The object moves or goes, and with it what it contains.
+    pub const MOVE: u32 = 4;
+}
+
+/// How the way up ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// At the root of the file system, or where an earlier walk is still true.
+    Root,
+    /// At the last level that is looked at.
+    Limit,
+    /// At something that is not the root: a directory that was opened by handle, for instance.
+    Detached,
+}
+
+/// An answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Verdict {
+    /// What happens.
+    pub outcome: Outcome,
+    /// Why.
+    pub reason: Reason,
+    /// Number of the guard, or 0.
+    pub guard: u32,
+}
+
+impl Verdict {
+    /// Passes, nothing to report.
+    pub const ALLOW: Self = Self { outcome: Outcome::Allow, reason: Reason::None, guard: 0 };
+
+    /// Refused, or only flagged in `audit`.
+    #[inline(always)]
+    pub fn refuse(scope: &Scope, reason: Reason, guard: u32) -> Self {
+        Self::by(scope, 0, reason, guard)
+    }
+
+    /// What an entry's flags make of a hit in this scope.
+    #[inline(always)]
+    fn by(scope: &Scope, entry: u32, reason: Reason, guard: u32) -> Self {
+        let outcome = if scope.mode == mode::AUDIT || entry & flags::FLAG != 0 {
+            Outcome::Flag
+        } else if entry & flags::HIDE != 0 {
+            Outcome::Hide
+        } else {
+            Outcome::Deny
+        };
+        Self { outcome, reason, guard }
+    }
+
+    /// What a hook returns: 0 or a negative errno (errno(3)).
+    #[inline(always)]
+    pub fn errno(self) -> i32 {
+        const ENOENT: i32 = 2;
+        const EACCES: i32 = 13;
+        match self.outcome {
+            Outcome::Allow | Outcome::Flag => 0,
+            Outcome::Deny => -EACCES,
+            Outcome::Hide => -ENOENT,
+        }
+    }
+}
+
+/// What was met on the way from an object to the root of its file system.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Walk {
+    access: u32,
+    /// Sets of names that count for the object.
+    pub names: u32,
+    /// Whether something on the way guards, by whatever access: then nothing is remembered.
+    pub guarded: u32,
+    hit_flags: u32,
+    hit_guard: u32,
+    hit_reason: u32,
+    settled: u32,
+}
+
+impl Walk {
+    /// Before the first level.
+    #[inline(always)]
+    pub fn new(access: Access) -> Self {
+        Self { access: access.0, names: 0, guarded: 0, hit_flags: 0, hit_guard: 0, hit_reason: 0, settled: 0 }
+    }
+
+    /// Takes what one level says; `leaf` for the object itself. The nearest guard that is no mere flag decides.
+    #[inline(always)]
+    pub fn meet(&mut self, entry: &GuardEntry, leaf: bool) {
+        let said = entry.flags;
+        // Names count below a directory, not for the directory itself.
+        if !leaf {
+            self.names |= entry.names;
+        }
+        let counts = leaf || said & flags::TREE != 0;
+        if !counts {
+            return;
+        }
+        if said & (flags::READ | flags::WRITE | flags::HOLDS | flags::ALLOW) != 0 {
+            self.guarded = 1;
+        }
+        if self.settled != 0 {
+            return;
+        }
+        if said & flags::ALLOW != 0 {
+            self.settled = 1;
+            return;
+        }
+        let reason = if leaf { Reason::Object } else { Reason::Below };
+        if said & flags::READ != 0 && self.access & Access::OPEN != 0 {
+            self.hit(said, entry.read, reason);
+        } else if said & flags::WRITE != 0 && self.access & (Access::WRITE | Access::MOVE) != 0 {
+            self.hit(said, entry.write, reason);
+        } else if leaf && said & flags::HOLDS != 0 && self.access & Access::MOVE != 0 {
+            self.hit(said, entry.write, Reason::Holds);
+        }
+    }
+
+    #[inline(always)]
+    fn hit(&mut self, said: u32, guard: u32, reason: Reason) {
+        let refuses = said & flags::FLAG == 0;
+        if self.hit_reason == 0 || (refuses && self.hit_flags & flags::FLAG != 0) {
+            self.hit_flags = said;
+            self.hit_guard = guard;
+            self.hit_reason = reason as u32;
+        }
+        if refuses {
+            self.settled = 1;
+        }
+    }
+
+    /// Whether a hit on the way already refuses, so that nothing further up can change the answer.
+    #[inline(always)]
+    pub fn settled(&self) -> bool {
+        self.settled != 0
+    }
+
+    /// Whether the answer needs the object's name.
+    #[inline(always)]
+    pub fn asks_name(&self) -> bool {
+        self.names != 0
+    }
+
+    /// The answer. `name` is what the set of guards says about the object's present name, `named` about a guarded
+    /// name that it once had; `harmless` is whether its content was judged to hold no secret.
+    #[inline(always)]
+    pub fn verdict(
+        &self,
+        scope: &Scope,
+        end: End,
+        name: Option<&NameEntry>,
+        named: Option<&NameEntry>,
+        harmless: bool,
+    ) -> Verdict {
+        let hit = match self.hit_reason {
+            0 => Verdict::ALLOW,
+            1 => Verdict::by(scope, self.hit_flags, Reason::Object, self.hit_guard),
+            9 => Verdict::by(scope, self.hit_flags, Reason::Holds, self.hit_guard),
+            _ => Verdict::by(scope, self.hit_flags, Reason::Below, self.hit_guard),
+        };
+        if self.settled != 0 {
+            return hit;
+        }
+        match end {
+            End::Root => {}
+            End::Limit => return Verdict::refuse(scope, Reason::Depth, 0),
+            End::Detached => return Verdict::refuse(scope, Reason::Detached, 0),
+        }
+        if let Some(entry) = name
+            && entry.names & self.names != 0
+            && let Some(found) = self.named(scope, entry, Reason::Name, harmless)
+        {
+            return found;
+        }
+        if let Some(entry) = named
+            && let Some(found) = self.named(scope, entry, Reason::Named, harmless)
+        {
+            return found;
+        }
+        hit
+    }
+
+    #[inline(always)]
+    fn named(&self, scope: &Scope, entry: &NameEntry, reason: Reason, harmless: bool) -> Option<Verdict> {
+        if entry.flags & flags::CONTENT != 0 && harmless {
+            return None;
+        }
+        if entry.flags & flags::READ != 0 && self.access & Access::OPEN != 0 {
+            return Some(Verdict::by(scope, entry.flags, reason, entry.read));
+        }
+        if entry.flags & flags::WRITE != 0 && self.access & (Access::WRITE | Access::MOVE) != 0 {
+            return Some(Verdict::by(scope, entry.flags, reason, entry.write));
+        }
+        None
+    }
+}
+
+/// Whether the move of a directory takes what is below it out of a tree in which names are guarded.
+#[inline(always)]
+pub fn takes_names_away(from: u32, to: u32) -> bool {
+    from & !to != 0
+}
+
+/// What procfs shows: rows are entries, columns whose they are.
+///
+/// | entry | own | same run | foreign |
+/// |---|---|---|---|
+/// | environ | deny | deny | deny |
+/// | layout | allow | allow | deny |
+/// | memory, descriptors | allow | deny | deny |
+/// | the rest | allow | allow | deny |
+#[inline(always)]
+pub fn procfs_verdict(scope: &Scope, entry: Entry, relation: Relation) -> Verdict {
+    let debug = scope.flags & crate::ScopeFlags::DEBUG != 0;
+    let allowed = match (entry, relation) {
+        (Entry::Environ, _) | (_, Relation::Foreign) => false,
+        (Entry::Layout | Entry::Other, _) | (_, Relation::Own) => true,
+        (Entry::Memory | Entry::Descriptors, Relation::SameRun) => debug,
+    };
+    if allowed { Verdict::ALLOW } else { Verdict::refuse(scope, Reason::Procfs, 0) }
+}
+
+#[cfg(test)]
+#[path = "verdict/tests.rs"]
+mod tests;

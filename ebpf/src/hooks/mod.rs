@@ -1,0 +1,11 @@
+//! One file per hook, named after it.
+
+pub mod enrol;
+pub mod file_open;
+mod file_receive;
+mod inode_create;
+mod inode_link;
+mod inode_rename;
+mod inode_unlink;
+mod ptrace_access_check;
+mod vfs_rename;

@@ -1,0 +1,165 @@
+//! From an object up to the root of its file system: what do the guards of a scope say?
+
+use keyblind_abi::{Access, End, GuardKey, Label, MOST_LEVELS, Offsets, Stamp, Verdict, Walk};
+
+use crate::kernel::{self, Pointer};
+use crate::labels;
+use crate::maps::{CLOCK, GUARDS};
+use crate::names;
+use crate::scope::{self, Subject};
+
+/// `S_IFMT` and `S_IFDIR` (inode(7)).
+const TYPE: u16 = 0o170000;
+const DIRECTORY: u16 = 0o040000;
+
+/// An answer, and the sets of names that count where the object is.
+pub struct Judged {
+    /// The answer.
+    pub verdict: Verdict,
+    /// Sets of names.
+    pub names: u32,
+}
+
+/// The epoch at which what is found now is true. Read it before looking.
+#[inline(always)]
+pub fn epoch() -> u64 {
+    let kernel_part = match CLOCK.get_ptr_mut(0).and_then(kernel::value) {
+        Some(clock) => kernel::load(&clock.epoch),
+        None => 0,
+    };
+    let user_part = match scope::state() {
+        Some(state) => kernel::load(&state.epoch),
+        None => 0,
+    };
+    // Both only go up; 0 is kept for "nothing is known".
+    1 + kernel_part + user_part
+}
+
+/// Bumps the epoch: a directory is about to move, or has.
+#[inline(always)]
+pub fn bump() {
+    if let Some(clock) = CLOCK.get_ptr_mut(0).and_then(kernel::value) {
+        kernel::add(&mut clock.epoch, 1);
+    }
+}
+
+#[inline(always)]
+pub fn is_directory(inode: Pointer) -> bool {
+    kernel::field::<u16, { Offsets::INODE_MODE }>(inode) & TYPE == DIRECTORY
+}
+
+/// Whether an earlier walk already found that nothing guards a file.
+#[inline(always)]
+pub fn known_clean(label: &Label, inode: Pointer, subject: &Subject, epoch: u64) -> bool {
+    Stamp::names(kernel::load(&label.stamp), epoch, subject.scope.slot).is_some()
+        && label.named == 0
+        && kernel::field::<u32, { Offsets::INODE_LINKS }>(inode) == 1
+}
+
+/// Judges an access to the object that `dentry` names; a dentry without an inode is a name that will be made.
+#[inline(always)]
+pub fn judge(dentry: Pointer, access: u32, subject: &Subject) -> Judged {
+    let epoch = epoch();
+    let slot = subject.scope.slot;
+    let mut walk = Walk::new(Access(access));
+    let mut end = End::Limit;
+    let mut at = dentry;
+    let mut level = 0u32;
+    let mut objects = 0u32;
+    let mut named = 0u32;
+    let mut harmless = 0u32;
+    while level < MOST_LEVELS {
+        let inode: Pointer = kernel::field::<_, { Offsets::DENTRY_INODE }>(at);
+        if !inode.is_null() {
+            let known = labels::of(inode);
+            if let Some(label) = known.label {
+                if level == 0 {
+                    named = label.named;
+                    harmless = label.harmless;
+                } else if let Some((names, any)) = Stamp::names(kernel::load(&label.stamp), epoch, slot) {
+                    walk.names |= names;
+                    if !any {
+                        objects = 1;
+                    }
+                    end = End::Root;
+                    break;
+                }
+            }
+            if known.object != 0 {
+                objects = 1;
+                let key = GuardKey { slot, object: known.object };
+                if let Some(entry) = GUARDS.get_ptr_mut(key).and_then(kernel::value) {
+                    walk.meet(entry, level == 0);
+                }
+            }
+        }
+        let parent: Pointer = kernel::field::<_, { Offsets::DENTRY_PARENT }>(at);
+        if parent == at {
+            end = top(at);
+            break;
+        }
+        at = parent;
+        level += 1;
+    }
+    let present = if walk.asks_name() { names::entry(slot, names::number(dentry)) } else { None };
+    let had = names::entry(slot, named);
+    let verdict = walk.verdict(&subject.scope, end, present.as_ref(), had.as_ref(), harmless != 0);
+    if end == End::Root && walk.guarded == 0 && verdict == Verdict::ALLOW {
+        remember(dentry, epoch, if objects == 0 { 0 } else { slot }, walk.names);
+    }
+    Judged { verdict, names: walk.names }
+}
+
+/// What it means that a dentry is its own parent.
+#[inline(always)]
+fn top(dentry: Pointer) -> End {
+    let inode: Pointer = kernel::field::<_, { Offsets::DENTRY_INODE }>(dentry);
+    if inode.is_null() {
+        return End::Detached;
+    }
+    /// `SB_NOUSER` of linux/fs.h: pipes, sockets, memory files. They are in no tree.
+    const NO_USER: u64 = 1 << 31;
+    let sb: Pointer = kernel::field::<_, { Offsets::INODE_SB }>(inode);
+    let root: Pointer = kernel::field::<_, { Offsets::SB_ROOT }>(sb);
+    let flags: u64 = kernel::field::<_, { Offsets::SB_FLAGS }>(sb);
+    if root == dentry || flags & NO_USER != 0 { End::Root } else { End::Detached }
+}
+
+/// Remembers that nothing guards the object or what is above it: on its directory for those beside it, and on the
+/// object itself if it has one name. Only on file systems whose trees change by rename(2) alone.
+#[inline(always)]
+fn remember(dentry: Pointer, epoch: u64, slot: u32, names: u32) {
+    let parent: Pointer = kernel::field::<_, { Offsets::DENTRY_PARENT }>(dentry);
+    let directory: Pointer = kernel::field::<_, { Offsets::DENTRY_INODE }>(parent);
+    if directory.is_null() || parent == dentry || !local(directory) {
+        return;
+    }
+    let stamp = Stamp { epoch, slot, names }.pack();
+    if let Some(label) = kernel::value(kernel::label(directory)) {
+        kernel::store(&mut label.stamp, stamp);
+    }
+    let inode: Pointer = kernel::field::<_, { Offsets::DENTRY_INODE }>(dentry);
+    if inode.is_null() || is_directory(inode) {
+        return;
+    }
+    let name: u64 = kernel::field::<_, { Offsets::DENTRY_NAME }>(dentry);
+    if let Some(label) = kernel::value(kernel::label(inode)) {
+        kernel::store(&mut label.stamp, stamp);
+        // It may have moved or been renamed between the look and the note. What moves it afterwards clears the note.
+        let still: Pointer = kernel::field::<_, { Offsets::DENTRY_PARENT }>(dentry);
+        let named: u64 = kernel::field::<_, { Offsets::DENTRY_NAME }>(dentry);
+        if still != parent || named != name {
+            kernel::store(&mut label.stamp, 0);
+        }
+    }
+}
+
+/// Whether nobody else moves files about here.
+#[inline(always)]
+fn local(inode: Pointer) -> bool {
+    let sb: Pointer = kernel::field::<_, { Offsets::INODE_SB }>(inode);
+    matches!(
+        kernel::field::<u64, { Offsets::SB_MAGIC }>(sb),
+        0xef53 | 0x5846_5342 | 0x9123_683e | 0x0102_1994 | 0x794c_7630 | 0xf2f5_2010 | 0x8584_58f6
+    )
+}
