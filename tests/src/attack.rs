@@ -6,6 +6,7 @@ use std::any::Any;
 use crate::canary::shares_window;
 use crate::check::can_run;
 use crate::outcome::Outcome;
+use crate::raw::{Arg, call};
 use crate::require::Feature;
 use crate::site::Site;
 use crate::start::{Run, Tier};
@@ -88,6 +89,14 @@ impl Run {
     }
 }
 
+/// Whether Landlock can keep a domain from signalling others and from their abstract sockets (landlock(7), ABI 6).
+fn has_scopes() -> bool {
+    const VERSION: i64 = 1;
+    const SCOPES_SINCE: i64 = 6;
+    let asked = call(libc::SYS_landlock_create_ruleset, [Arg::Int(0), Arg::Int(0), Arg::Int(VERSION)]);
+    asked.is_ok_and(|version| version >= SCOPES_SINCE)
+}
+
 type Look = Box<dyn Fn(&Site, &Outcome) -> bool>;
 type Try = Box<dyn Fn(&mut Site, Tier) -> Attempt>;
 
@@ -99,6 +108,8 @@ pub struct Attack {
     proof: Proof,
     needs: Vec<Feature>,
     cells: [Cell; 3],
+    /// The tiers that hold it by a Landlock scope.
+    scoped: &'static [Tier],
     event: Option<(&'static str, &'static [Tier])>,
 }
 
@@ -123,6 +134,7 @@ impl Attack {
             proof: Proof::Canary,
             needs: Vec::new(),
             cells: [held(""); 3],
+            scoped: &[],
             event: None,
         }
     }
@@ -174,6 +186,13 @@ impl Attack {
         self
     }
 
+    /// These tiers hold it by a scope of Landlock's, which the kernel has since Linux 6.12: before, it is not held.
+    #[must_use]
+    pub fn scoped(mut self, tiers: &'static [Tier]) -> Self {
+        self.scoped = tiers;
+        self
+    }
+
     /// An event of this kind tells of it, in these tiers.
     #[must_use]
     pub fn recorded(mut self, kind: &'static str, tiers: &'static [Tier]) -> Self {
@@ -181,15 +200,20 @@ impl Attack {
         self
     }
 
-    /// What `tier` does about it.
+    /// What `tier` does about it on this kernel.
     #[must_use]
     pub fn cell(&self, tier: Tier) -> Cell {
-        match tier {
-            Tier::Bare => not_held("bare"),
-            Tier::Mount => self.cells[0],
-            Tier::User => self.cells[1],
-            Tier::InPlace => self.cells[2],
+        if self.scoped.contains(&tier) && !has_scopes() {
+            return not_held("Landlock on this kernel has no scopes");
         }
+        self.cells[tier.column()]
+    }
+
+    /// What `tier` does about it, as the attacks page shows it: the same on whichever kernel the page is written.
+    #[must_use]
+    pub fn text(&self, tier: Tier) -> String {
+        let since = if self.scoped.contains(&tier) { "; before Linux 6.12 not held" } else { "" };
+        format!("{}{since}", self.cells[tier.column()])
     }
 
     /// Shows that the technique works bare, then that `tier` does about it what its cell says.
@@ -198,7 +222,8 @@ impl Attack {
     /// If either is not so. A technique that `not held` says, and that is held after all, is a failure as well: the page
     /// would be wrong.
     pub fn check(&self, tier: Tier) {
-        if !can_run(&self.needs, tier) || matches!(self.cell(tier), Cell::NotApplicable(_)) {
+        let applies = tier == Tier::Bare || !matches!(self.cell(tier), Cell::NotApplicable(_));
+        if !can_run(&self.needs, tier) || !applies {
             return;
         }
         let mut site = Site::new();

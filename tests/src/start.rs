@@ -33,6 +33,15 @@ impl Tier {
         }
     }
 
+    /// Its column on the attacks page; a bare run has none, and is looked up as the first.
+    pub(crate) fn column(self) -> usize {
+        match self {
+            Self::Bare | Self::Mount => 0,
+            Self::User => 1,
+            Self::InPlace => 2,
+        }
+    }
+
     /// What the machine must offer for it.
     #[must_use]
     pub fn needs(self) -> Option<Feature> {

@@ -88,17 +88,23 @@ fn guests(binary: &Path, skips: &Path, filter: Option<&str>, tally: &mut Tally) 
             tally.add(line);
         }
         tally.broken |= tried.broken;
-        return Ok(());
+        return list(skips, &tried.skips);
     };
     let required = std::env::var("KEYBLIND_REQUIRE").unwrap_or_default();
     if required.split(',').any(|one| one.trim() == "vm") {
         return Err(Error::Said(format!("the ring vm is required here, but: {reason}")));
     }
     tally.add("test result: ok. 1 passed");
+    list(skips, &[format!("the ring vm: {reason}")])
+}
+
+/// Adds to the list of skips.
+fn list(skips: &Path, lines: &[String]) -> Result<()> {
+    let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
     std::fs::OpenOptions::new()
         .append(true)
         .open(skips)
-        .and_then(|mut list| writeln!(list, "the ring vm: {reason}"))
+        .and_then(|mut list| list.write_all(text.as_bytes()))
         .map_err(|source| Error::File { path: skips.to_path_buf(), source })
 }
 

@@ -52,7 +52,7 @@ fn page() -> String {
         );
         for (name, attack) in *rows {
             let attack = attack();
-            let cells = [Tier::Mount, Tier::User, Tier::InPlace].map(|tier| attack.cell(tier).to_string());
+            let cells = [Tier::Mount, Tier::User, Tier::InPlace].map(|tier| attack.text(tier));
             text += &format!("| {} | {} | `{name}` |\n", attack.title, cells.join(" | "));
         }
     }

@@ -72,6 +72,7 @@ fn signal_an_outsider() -> Attack {
     })
     .proven_by(": ok")
     .cells(held("ESRCH"), held("ESRCH"), held("EPERM"))
+    .scoped(&[Tier::InPlace])
 }
 
 fn root_and_cwd_of_another() -> Attack {

@@ -18,6 +18,7 @@ fn abstract_socket() -> Attack {
         against(site, tier, |_, victim| format!("abstract:kb-{}", victim.pid))
     })
     .cells(held("EPERM"), held("EPERM"), held("EAFNOSUPPORT"))
+    .scoped(&[Tier::Mount, Tier::User])
 }
 
 fn path_socket() -> Attack {

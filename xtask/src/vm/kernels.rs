@@ -30,6 +30,14 @@ impl Kernel {
         }
     }
 
+    /// Features of tests that this kernel has and some other has not.
+    pub(super) fn offers(self) -> &'static [&'static str] {
+        match self {
+            Self::V6_1 => &["tiocsti"],
+            Self::V6_12 | Self::V7_2 => &[],
+        }
+    }
+
     /// The Debian release that has it.
     fn suite(self) -> &'static str {
         match self {

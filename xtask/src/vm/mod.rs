@@ -12,6 +12,7 @@ mod artifacts;
 mod boot;
 mod cpio;
 mod image;
+mod job;
 mod kernels;
 mod modules;
 mod ring;

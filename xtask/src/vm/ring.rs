@@ -6,28 +6,22 @@ use std::time::Instant;
 use super::boot::{self, Boot, Ended, Verdict};
 use super::image::{self, Program};
 use super::kernels::{self, Kernel};
-use super::{Choice, artifacts};
+use super::{Choice, artifacts, job};
 use crate::shell::{self, Error, Result};
 
 /// The kernel that is booted a second time, without `bpf`.
 const WITHOUT_BPF: Kernel = Kernel::V6_12;
 
-/// The test targets that run in a guest, and which of their tests. The page that the attacks write is not there.
-const TARGETS: &[(&str, &[&str])] = &[("vm", &[])];
-
-/// What a guest offers whatever its kernel; a skip that names one of them is a failure.
-const OFFERED: &[&str] =
-    &["root", "user-namespace", "landlock", "cgroup-v2", "fanotify", "git", "python3", "perl", "tar", "top"];
-
 /// One guest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Guest {
-    kernel: Kernel,
-    bpf: bool,
+    pub(super) kernel: Kernel,
+    pub(super) bpf: bool,
 }
 
 impl Guest {
-    fn name(self) -> String {
+    /// As it is said.
+    pub(super) fn name(self) -> String {
         format!("Linux {}{}", self.kernel.series(), if self.bpf { "" } else { " without bpf" })
     }
 }
@@ -37,6 +31,8 @@ impl Guest {
 pub(crate) struct Tried {
     /// All that the tests wrote.
     pub(crate) output: String,
+    /// Each test that could not run in a guest, and why.
+    pub(crate) skips: Vec<String>,
     /// A guest gave no verdict, or its job failed.
     pub(crate) broken: bool,
 }
@@ -62,10 +58,9 @@ pub(crate) fn ring(filter: Option<&str>, binary: &Path) -> Result<Tried> {
 
 /// Runs the tests whose names contain `filter` in each guest.
 pub(super) fn tests(guests: &[Guest], filter: Option<&str>, binary: &Path) -> Result<Tried> {
-    let targets: Vec<&str> = TARGETS.iter().map(|(target, _)| *target).collect();
-    let mut programs = artifacts::tests(&targets)?;
+    let mut programs = artifacts::tests(&job::targets())?;
     programs.push(Program { from: binary.to_path_buf(), to: artifacts::in_guest("bin", "keyblind") });
-    run(guests, &programs, |guest| job(guest, filter))
+    run(guests, &programs, |guest| job::script(guest, filter))
 }
 
 /// Runs a line of sh(1) in each guest, with `add` and nothing else of ours but the product if it is built.
@@ -83,7 +78,7 @@ pub(super) fn script(guests: &[Guest], script: &str, add: &[PathBuf]) -> Result<
     run(guests, &programs, |_| format!("{script}\n"))
 }
 
-fn run(guests: &[Guest], programs: &[Program], job: impl Fn(Guest) -> String) -> Result<Tried> {
+fn run(guests: &[Guest], programs: &[Program], script: impl Fn(Guest) -> String) -> Result<Tried> {
     let top = super::top()?;
     let disk = image::get(&top, programs)?;
     let mut tried = Tried::default();
@@ -93,7 +88,7 @@ fn run(guests: &[Guest], programs: &[Program], job: impl Fn(Guest) -> String) ->
             name: guest.name(),
             kernel: &kernel,
             disk: &disk,
-            job: job(*guest),
+            job: script(*guest),
             bpf: guest.bpf,
             count: false,
             limit: super::LIMIT,
@@ -104,48 +99,23 @@ fn run(guests: &[Guest], programs: &[Program], job: impl Fn(Guest) -> String) ->
         report(&boot.name, &ended);
         shell::say(format_args!("vm: {} took {} s", boot.name, start.elapsed().as_secs()));
         tried.broken |= ended.verdict != Verdict::Passed;
+        tried.skips.extend(job::skips(&ended.output).map(|skip| format!("{}: {skip}", boot.name)));
         tried.output += &ended.output;
     }
     Ok(tried)
 }
 
-/// Says how a guest ended, and shows the end of its console unless it went well.
+/// Says how a guest ended, and shows the end of its console where that is all there is.
 pub(super) fn report(name: &str, ended: &Ended) {
-    let said = match &ended.verdict {
+    let why = match &ended.verdict {
         Verdict::Passed => return shell::say(format_args!("vm: {name}: passed")),
-        Verdict::Failed => "failed".to_owned(),
-        Verdict::None(why) => format!("no verdict: {why}"),
+        Verdict::Failed => return shell::say(format_args!("vm: {name}: failed; its output stands above")),
+        Verdict::None(why) => why,
     };
-    shell::say(format_args!("vm: {name}: {said}. The last lines of its console:"));
+    shell::say(format_args!("vm: {name}: no verdict: {why}. The last lines of its console:"));
     for line in &ended.console {
         shell::say(format_args!("    {line}"));
     }
-}
-
-/// The script that runs the tests. One that fails does not keep the others from running.
-fn job(guest: Guest, filter: Option<&str>) -> String {
-    let mut text = format!(
-        "export KEYBLIND_BIN={home}/keyblind KEYBLIND_KERNEL={kernel} KEYBLIND_BPF={bpf} KEYBLIND_REQUIRE={require}\n\
-         status=0\n",
-        home = image::HOME,
-        kernel = guest.kernel.series(),
-        bpf = u8::from(guest.bpf),
-        require = OFFERED.join(","),
-    );
-    for (target, arguments) in TARGETS {
-        let words: Vec<String> = arguments.iter().copied().chain(filter).map(quoted).collect();
-        text += &format!(
-            "{} --color never {} || status=1\n",
-            artifacts::in_guest("test", target),
-            words.join(" ")
-        );
-    }
-    text + "exit $status\n"
-}
-
-/// A word for sh(1).
-fn quoted(word: &str) -> String {
-    format!("'{}'", word.replace('\'', "'\\''"))
 }
 
 #[cfg(test)]
@@ -158,12 +128,5 @@ mod tests {
         assert_eq!(names, ["Linux 6.1", "Linux 6.12", "Linux 7.2", "Linux 6.12 without bpf"]);
         assert_eq!(boots(Choice::All, true), [Guest { kernel: Kernel::V6_12, bpf: false }]);
         assert_eq!(boots(Choice::V6_1, true), [Guest { kernel: Kernel::V6_1, bpf: false }]);
-    }
-
-    #[test]
-    fn a_filter_is_one_word_whatever_is_in_it() {
-        let text = job(Guest { kernel: Kernel::V7_2, bpf: true }, Some("it's; reboot"));
-        assert!(text.contains("'it'\\''s; reboot' || status=1\n"), "{text}");
-        assert!(text.contains("KEYBLIND_KERNEL=7.2 KEYBLIND_BPF=1"), "{text}");
     }
 }
