@@ -15,7 +15,7 @@ use crate::registrar::cgroup::Cgroup;
 use crate::registrar::channel::{self, ChannelError, Received};
 use crate::registrar::ledger::Entry;
 use crate::registrar::limits::{IDLE, MOST_GUARDS_OF_A_RUN};
-use crate::registrar::peer::{Peer, may_read};
+use crate::registrar::peer::{Peer, Readable};
 use crate::registrar::protocol::{Guard, Layer, Refusal, Registration, Reply, Request};
 use crate::sys;
 
@@ -194,11 +194,12 @@ impl Connection {
             ));
         }
         let mut refused = Vec::new();
+        let mut readers = Readable::by(&self.peer);
         for guard in guards {
             let object = descriptors.get(guard.target.descriptor());
             let readable = object
                 .ok_or_else(|| "there is no such descriptor".to_owned())
-                .and_then(|object| may_read(self.peer.uid, self.peer.gid, object.as_fd()));
+                .and_then(|object| readers.check(object.as_fd()));
             let enrolled = readable.and_then(|()| match self.state.borrow().enforcement.has(Layer::Files) {
                 true => Ok(()),
                 false => Err("files are not guarded on this host".to_owned()),
