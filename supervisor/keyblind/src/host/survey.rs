@@ -1,6 +1,6 @@
 //! Which of the paths that a policy names are there, and what they are. `plan` decides on the answers alone.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
@@ -44,7 +44,7 @@ pub struct Found {
 #[derive(Debug, Clone, Default)]
 pub struct Survey {
     /// By the bytes of the pattern: comparing paths component by component would be most of the work.
-    found: HashMap<OsString, Vec<Found>>,
+    found: BTreeMap<OsString, Vec<Found>>,
 }
 
 impl Survey {
@@ -63,13 +63,14 @@ impl Survey {
 /// only by a component that does (glob(7)). What cannot be looked at counts as absent: it then is absent for the
 /// run as well, which has no more rights.
 pub fn survey(patterns: impl IntoIterator<Item = PathBuf>) -> Survey {
-    let mut found = HashMap::new();
+    let mut found = BTreeMap::new();
+    let mut parents = Parents::default();
     for pattern in patterns {
         if found.contains_key(pattern.as_os_str()) {
             continue;
         }
         if !pattern.as_os_str().as_bytes().contains(&b'*') {
-            let entry = look(pattern.clone()).into_iter().collect();
+            let entry = parents.look(pattern.clone()).into_iter().collect();
             found.insert(pattern.into_os_string(), entry);
             continue;
         }
@@ -81,7 +82,7 @@ pub fn survey(patterns: impl IntoIterator<Item = PathBuf>) -> Survey {
                 .flat_map(|base| if glob { expand(&base, component) } else { vec![base.join(component)] })
                 .collect();
         }
-        let entries: Vec<Found> = paths.into_iter().filter_map(look).collect();
+        let entries: Vec<Found> = paths.into_iter().filter_map(|path| parents.look(path)).collect();
         found.insert(pattern.into_os_string(), entries);
     }
     Survey { found }
@@ -104,24 +105,42 @@ fn like(pattern: &str, name: &OsStr) -> bool {
         && Glob::new(pattern).is_ok_and(|glob| glob.matches(name.as_bytes()))
 }
 
-fn look(path: PathBuf) -> Option<Found> {
-    let kind = fs::symlink_metadata(&path).ok()?.file_type();
-    let end = fs::metadata(&path).ok();
-    let real = fs::canonicalize(&path);
-    let links = end.as_ref().filter(|end| end.is_file()).map_or(1, MetadataExt::nlink);
-    let kind = if kind.is_dir() {
-        Kind::Directory
-    } else if kind.is_file() {
-        Kind::File
-    } else if kind.is_symlink() {
-        let directory = end.is_some_and(|end| end.is_dir());
-        let end = real.as_ref().ok().map(|end| (end.clone(), directory));
-        Kind::Link { target: fs::read_link(&path).ok()?, end }
-    } else {
-        Kind::Other
-    };
-    let real = real.unwrap_or_else(|_gone| path.clone());
-    Some(Found { path, real, links, kind })
+/// Real names of directories: most patterns share theirs with others, and to follow each path from the root would be
+/// most of the system calls of a start.
+#[derive(Default)]
+struct Parents(BTreeMap<PathBuf, Option<PathBuf>>);
+
+impl Parents {
+    fn look(&mut self, path: PathBuf) -> Option<Found> {
+        let metadata = fs::symlink_metadata(&path).ok()?;
+        let (kind, real, links) = if metadata.is_symlink() {
+            let end = fs::metadata(&path).ok();
+            let links = end.as_ref().filter(|end| end.is_file()).map_or(1, MetadataExt::nlink);
+            let directory = end.is_some_and(|end| end.is_dir());
+            let real = fs::canonicalize(&path).ok();
+            let end = real.clone().map(|end| (end, directory));
+            (Kind::Link { target: fs::read_link(&path).ok()?, end }, real, links)
+        } else if metadata.is_dir() {
+            (Kind::Directory, self.real(&path), 1)
+        } else if metadata.is_file() {
+            (Kind::File, self.real(&path), metadata.nlink())
+        } else {
+            (Kind::Other, self.real(&path), 1)
+        };
+        let real = real.unwrap_or_else(|| path.clone());
+        Some(Found { path, real, links, kind })
+    }
+
+    /// The real name of something that is no link itself.
+    fn real(&mut self, path: &Path) -> Option<PathBuf> {
+        let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
+            return fs::canonicalize(path).ok();
+        };
+        if !self.0.contains_key(parent) {
+            self.0.insert(parent.to_owned(), fs::canonicalize(parent).ok());
+        }
+        Some(self.0.get(parent)?.as_ref()?.join(name))
+    }
 }
 
 #[cfg(test)]

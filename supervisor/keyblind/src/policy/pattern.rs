@@ -249,6 +249,11 @@ impl PathPattern {
         if whole || self.base != other.base {
             return whole;
         }
+        // Asked of every guard and every grant at each start; most have no star.
+        if !self.rest.as_bytes().contains(&b'*') {
+            let below = other.rest.as_bytes().strip_prefix(self.rest.as_bytes());
+            return below.is_some_and(|below| self.rest.is_empty() || matches!(below, [] | [b'/', ..]));
+        }
         let mut theirs = other.components();
         self.components()
             .all(|ours| theirs.next().is_some_and(|theirs| glob_matches(ours.as_bytes(), theirs.as_bytes())))

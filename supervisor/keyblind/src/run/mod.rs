@@ -3,6 +3,7 @@
 //! happen. The only module that records events.
 
 use std::ffi::OsString;
+use std::mem::ManuallyDrop;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -117,7 +118,11 @@ pub fn run(options: &Options) -> Result<Outcome, RunError> {
             Ok((materials, started))
         });
     match result {
-        Ok((materials, started)) => watch::watch(options, &materials, record, started, began),
+        Ok((materials, started)) => {
+            // The process ends with the run: to take policy and plan apart first would only keep the caller waiting.
+            let materials = ManuallyDrop::new(materials);
+            watch::watch(options, &materials, record, started, began)
+        }
         Err(error) => {
             // That the record is incomplete, too, would only hide the cause from the caller.
             record.ended(EventEnd::Refused { reason: error.to_string() }, began.elapsed());

@@ -110,7 +110,6 @@ pub(super) fn watch(
     drop(caller);
     record.lost_redactions(counts.lost());
     record.tally().redacted = counts.redacted();
-    leavings.remove();
     let last = ended.map(status);
     let exit = exit_status(last, stopped.is_some());
     let how = match (stopped, last) {
@@ -125,8 +124,9 @@ pub(super) fn watch(
     if options.json {
         notes.push(summary(&record, &ended, exit));
     }
-    // Its namespaces were being taken apart meanwhile.
+    // Its namespaces were being taken apart meanwhile, and its cgroup is empty only after that.
     drop(running.reap());
+    leavings.remove();
     Ok(Outcome { status: exit, plan: None, ended: Some(ended), notes })
 }
 

@@ -21,6 +21,8 @@ const COMMON: &str = "\
     password postgres postgresql private prompt production public release required sandbox secret \
     service session staging string system testing ubuntu undefined unknown username warning";
 
+/// No word of [`COMMON`] is longer, in bytes.
+const LONGEST_COMMON: usize = 11;
 /// The shortest value that is ever redacted, in bytes.
 const SHORTEST: usize = 6;
 /// The shortest value that is redacted for its randomness alone, in bytes.
@@ -76,7 +78,8 @@ fn number(value: &[u8]) -> bool {
 }
 
 fn common(value: &[u8]) -> bool {
-    COMMON.split(' ').any(|word| word.as_bytes().eq_ignore_ascii_case(value))
+    let word = value.len() <= LONGEST_COMMON && value.iter().all(u8::is_ascii_alphanumeric);
+    word && COMMON.split(' ').any(|word| word.as_bytes().eq_ignore_ascii_case(value))
 }
 
 /// A path, or a list of them, unless a component is as random as a key: those of AWS may begin with a slash.
@@ -200,6 +203,11 @@ mod tests {
         ] {
             check(false, "API_KEY", value);
         }
+    }
+
+    #[test]
+    fn no_common_word_is_too_long_to_be_found() {
+        assert_eq!(COMMON.split(' ').map(str::len).max(), Some(LONGEST_COMMON));
     }
 
     #[test]
