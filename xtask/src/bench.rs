@@ -5,12 +5,12 @@ use std::process::{Command, ExitCode};
 
 use serde_json::Value;
 
-use crate::build;
 use crate::shell::{self, Error, Result};
+use crate::{build, setup, vm};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Measure only what contains this
+    /// Measure only what contains this; `vm`: what kernel programs cost, in instructions of a guest
     filter: Option<String>,
 }
 
@@ -18,23 +18,33 @@ pub(crate) struct Args {
 /// object a line: `name`, `value`, `unit`, `limit`.
 pub(crate) fn main(args: &Args) -> Result<ExitCode> {
     let binary = build::build(false)?;
-    shell::run(&mut shell::cargo(&[
-        "build",
-        "--quiet",
-        "--release",
-        "--package",
-        "keyblind-tests",
-        "--bins",
-    ]))?;
-    let mut command = Command::new(shell::target_dir()?.join("release/bench"));
-    command.args(&args.filter).env("KEYBLIND_BIN", binary);
-    let rows = parse("bench", &shell::stdout(command.stderr(std::process::Stdio::inherit()))?)?;
-    let kept = shell::target_dir()?.join("bench.json");
+    let guest = args.filter.as_deref() == Some("vm");
+    let rows = if guest {
+        setup::check(setup::For::Vm)?;
+        vm::bench(&binary)?
+    } else {
+        on_host(args, &binary)?
+    };
+    let (missing, rows): (Vec<Value>, Vec<Value>) =
+        parse("bench", &rows)?.into_iter().partition(|row| row["missing"].is_string());
+    let kept = shell::target_dir()?.join(if guest { "bench-vm.json" } else { "bench.json" });
     let last = if kept.exists() { parse("bench.json", &shell::read(&kept)?)? } else { Vec::new() };
     shell::say(table(&rows, &last));
+    for row in &missing {
+        let text = |key: &str| row[key].as_str().unwrap_or("?");
+        shell::say(format_args!("not measured: {}: {}", text("name"), text("missing")));
+    }
     keep(&kept, &rows, &last)?;
     let missed = rows.iter().filter(|row| !within(row)).count();
     Ok(if missed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn on_host(args: &Args, binary: &Path) -> Result<String> {
+    let bins = ["build", "--quiet", "--release", "--package", "keyblind-tests", "--bins"];
+    shell::run(&mut shell::cargo(&bins))?;
+    let mut command = Command::new(shell::target_dir()?.join("release/bench"));
+    command.args(&args.filter).env("KEYBLIND_BIN", binary);
+    shell::stdout(command.stderr(std::process::Stdio::inherit()))
 }
 
 fn parse(what: &str, text: &str) -> Result<Vec<Value>> {

@@ -9,6 +9,7 @@ use crate::{build, setup};
 
 mod apt;
 mod artifacts;
+mod bench;
 mod boot;
 mod cpio;
 mod image;
@@ -19,6 +20,7 @@ mod ring;
 mod selftest;
 mod store;
 
+pub(crate) use bench::rows as bench;
 pub(crate) use ring::ring;
 
 /// The first program of the initramfs, and the first of the disk.
