@@ -37,6 +37,8 @@ struct Rule {
     strong: bool,
     #[serde(default)]
     fold: bool,
+    /// How sure it is that what has the shape is a secret. Default: high, medium for values.
+    confidence: Option<Confidence>,
     #[serde(default)]
     left: Left,
     #[serde(default)]
@@ -68,8 +70,15 @@ enum Left {
     Word,
 }
 
+#[derive(serde::Deserialize, Clone, Copy, PartialEq, Debug)]
+#[serde(rename_all = "kebab-case")]
+enum Confidence {
+    Low,
+    Medium,
+    High,
+}
+
 /// What the scan looks for, and which shapes begin there.
-#[derive(Default)]
 struct Word {
     shapes: Vec<usize>,
     hidden: bool,
@@ -77,6 +86,9 @@ struct Word {
     unnamed: bool,
     /// Bytes at its beginning that go out as they come.
     shown: usize,
+    /// Which bytes may stand before and behind it.
+    before: Vec<bool>,
+    behind: Vec<bool>,
 }
 
 #[derive(Default)]
@@ -84,6 +96,7 @@ struct Tables {
     rules: String,
     shapes: String,
     shape_count: usize,
+    leads: Vec<String>,
     words: BTreeMap<(Vec<u8>, bool), Word>,
 }
 
@@ -115,9 +128,13 @@ fn add(rule: &Rule, number: usize, tables: &mut Tables) -> Result<(), Box<dyn Er
         return Err("reason, source and at least one example are needed".into());
     }
     let _ = &rule.counter_examples;
+    let confidence = rule.confidence.unwrap_or(match rule.shape {
+        Kind::Value => Confidence::Medium,
+        Kind::Token | Kind::Pem | Kind::Userinfo => Confidence::High,
+    });
     writeln!(
         tables.rules,
-        "    Rule {{ id: {:?}, reason: {:?}, source: {:?} }},",
+        "    Rule {{ id: {:?}, reason: {:?}, source: {:?}, confidence: Confidence::{confidence:?} }},",
         rule.id, rule.reason, rule.source
     )?;
     match rule.shape {
@@ -133,7 +150,10 @@ fn add(rule: &Rule, number: usize, tables: &mut Tables) -> Result<(), Box<dyn Er
         Kind::Value => {
             for keyword in &rule.keywords {
                 let shape = shape(tables, number, &format!("Body::Value {{ strong: {} }}", rule.strong))?;
-                word(tables, keyword.as_bytes(), true).shapes.push(shape);
+                let entry = word(tables, keyword.as_bytes(), true);
+                entry.shapes.push(shape);
+                entry.before.fill(true);
+                entry.behind.fill(true);
             }
             if rule.keywords.is_empty() {
                 return Err("a value needs keywords".into());
@@ -143,6 +163,8 @@ fn add(rule: &Rule, number: usize, tables: &mut Tables) -> Result<(), Box<dyn Er
             let shape = shape(tables, number, "Body::Pem")?;
             let entry = word(tables, b"-----BEGIN ", false);
             entry.shapes.push(shape);
+            entry.before.fill(true);
+            entry.behind.fill(true);
             (entry.hidden, entry.unnamed, entry.shown) = (true, true, b"-----".len());
         }
         Kind::Userinfo => {
@@ -150,13 +172,20 @@ fn add(rule: &Rule, number: usize, tables: &mut Tables) -> Result<(), Box<dyn Er
             let entry = word(tables, b"://", false);
             entry.shapes.push(shape);
             entry.unnamed = true;
+            // A scheme's last letter or digit.
+            (0..=255u8).filter(u8::is_ascii_alphanumeric).for_each(|b| entry.before[usize::from(b)] = true);
+            entry.behind.fill(true);
         }
     }
     Ok(())
 }
 
 fn token(rule: &Rule, number: usize, pattern: &Pattern, tables: &mut Tables) -> Result<(), Box<dyn Error>> {
-    let hidden = pattern.secret == 0;
+    if let [Elem::Run { class, min, max }, Elem::Lit(text), ..] = pattern.elems.as_slice() {
+        let text = text.as_ref();
+        tables.leads.push(format!("Lead {{ class: {class}, min: {min}, max: {max}, text: &{text:?} }}"));
+    }
+    let hidden = pattern.secret == 0 && !pattern.has_lead();
     if hidden && (rule.fold || rule.left == Left::Any) {
         // Each output that ends in a first letter of such a word would have to wait for the next byte.
         return Err("with `fold` or `left = \"any\"` the first text must stay: put a `|` behind it".into());
@@ -177,6 +206,17 @@ fn token(rule: &Rule, number: usize, pattern: &Pattern, tables: &mut Tables) -> 
     entry.shapes.push(shape);
     entry.hidden |= hidden;
     entry.unnamed = true;
+    let next = pattern.elems.get(usize::from(pattern.has_lead()) + 1);
+    for b in 0..=255u8 {
+        // What `left_is_free` lets stand before a token.
+        let free = !b.is_ascii_alphanumeric() || b.is_ascii_hexdigit() || b"nrtm".contains(&b);
+        entry.before[usize::from(b)] |= free || pattern.has_lead() || rule.left == Left::Any;
+        entry.behind[usize::from(b)] |= match next {
+            Some(Elem::Run { class, min, .. }) => *min == 0 || class::has(*class, b),
+            Some(Elem::Lit(text)) => text.first() == Some(&b),
+            None => true,
+        };
+    }
     Ok(())
 }
 
@@ -201,7 +241,19 @@ fn shape(tables: &mut Tables, rule: usize, body: &str) -> Result<usize, Box<dyn 
 }
 
 fn word<'a>(tables: &'a mut Tables, text: &[u8], fold: bool) -> &'a mut Word {
-    tables.words.entry((text.to_vec(), fold)).or_default()
+    let any = || vec![false; 256];
+    tables.words.entry((text.to_vec(), fold)).or_insert_with(|| Word {
+        shapes: Vec::new(),
+        hidden: false,
+        unnamed: false,
+        shown: 0,
+        before: any(),
+        behind: any(),
+    })
+}
+
+fn text<'a>(((bytes, fold), word): (&'a (Vec<u8>, bool), &'a Word)) -> windows::Text<'a> {
+    windows::Text { bytes, fold: *fold, before: &word.before, behind: &word.behind }
 }
 
 fn render(tables: &Tables) -> Result<String, Box<dyn Error>> {
@@ -214,8 +266,11 @@ fn render(tables: &Tables) -> Result<String, Box<dyn Error>> {
     for (number, ((text, fold), word)) in tables.words.iter().enumerate() {
         writeln!(
             out,
-            "    Word {{ text: &{text:?}, fold: {fold}, named: {}, shown: {}, shapes: &{:?} }},",
-            !word.unnamed, word.shown, word.shapes
+            "    Word {{ text: &{text:?}, fold: {fold}, named: {}, shown: {}, shapes: &{:?}, {} }},",
+            !word.unnamed,
+            word.shown,
+            word.shapes,
+            windows::head(text, *fold)
         )?;
         if word.hidden {
             hidden.push(number);
@@ -226,8 +281,13 @@ fn render(tables: &Tables) -> Result<String, Box<dyn Error>> {
     writeln!(out, "pub(crate) static HIDDEN: [u16; {}] = {hidden:?};", hidden.len())?;
     let longest = tables.words.iter().filter(|(_, w)| w.hidden).map(|((text, _), _)| text.len()).max();
     writeln!(out, "pub(crate) const LONGEST_HIDDEN: usize = {};", longest.unwrap_or(1))?;
-    let words: Vec<(&[u8], bool)> =
-        tables.words.keys().map(|(text, fold)| (text.as_slice(), *fold)).collect();
+    writeln!(
+        out,
+        "pub(crate) static LEADS: [Lead; {}] = [{}];",
+        tables.leads.len(),
+        tables.leads.join(", ")
+    )?;
+    let words: Vec<windows::Text<'_>> = tables.words.iter().map(text).collect();
     windows::render(&words, &mut out)?;
     Ok(out)
 }

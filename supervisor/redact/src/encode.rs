@@ -188,7 +188,7 @@ fn bits(value: &[u8], skip: usize, width: usize, alphabet: &[u8], form: &mut Vec
         while have >= width {
             have -= width;
             let index = (held >> have) as usize & ((1 << width) - 1);
-            form.extend(alphabet.get(index));
+            form.push(alphabet[index & (alphabet.len() - 1)]);
         }
         held &= (1 << have) - 1;
     }

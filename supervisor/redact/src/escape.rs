@@ -25,7 +25,11 @@ pub(crate) fn json(value: &[u8], give: Give<'_>) {
     if !special {
         return;
     }
-    for digits in [LOWER, UPPER] {
+    // A variant that differs in nothing that the value has is not written twice.
+    let has = |of: fn(&u8) -> bool| value.iter().any(of);
+    let (slashes, tags) = (has(|b| *b == b'/'), has(|b| matches!(b, b'<' | b'>' | b'&')));
+    let (wide, control) = (has(|b| !b.is_ascii()), has(u8::is_ascii_control));
+    for (digits, differ) in [(LOWER, true), (UPPER, tags || wide || control)] {
         for (slash, html, ascii) in [
             (false, false, false),
             (true, false, false),
@@ -33,7 +37,9 @@ pub(crate) fn json(value: &[u8], give: Give<'_>) {
             (false, false, true),
             (true, false, true),
         ] {
-            give(&mut json_once(value, Json { slash, html, ascii, digits }));
+            if differ && (!slash || slashes) && (!html || tags) && (!ascii || wide) {
+                give(&mut json_once(value, Json { slash, html, ascii, digits }));
+            }
         }
     }
     give(&mut json_once(&json_once(value, plain), plain));

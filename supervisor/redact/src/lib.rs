@@ -45,6 +45,6 @@ mod tests;
 pub use encode::{Encodings, UnknownEncoding};
 pub use hit::{Encoding, Hit, HitKind, Hits};
 pub use matcher::{Builder, Mark, Matcher, Shapes};
-pub use shape::{OperatorRule, Rule, RuleError, rules};
+pub use shape::{Confidence, OperatorRule, Rule, RuleError, rules};
 pub use stream::Redactor;
 pub use vet::{SkipReason, Skipped};

@@ -5,7 +5,9 @@
 //! one bit for it, and only where the bit is set compares whole literals. Literals of 6 to 14 bytes are
 //! found the same way with 4-byte windows at multiples of 4.
 
+use std::collections::HashMap;
 use std::fmt;
+use std::hash::BuildHasher as _;
 use std::sync::Arc;
 
 use crate::hit::Encoding;
@@ -33,6 +35,8 @@ pub(crate) struct Literals {
     bytes: Vec<u8>,
     items: Vec<Literal>,
     names: Vec<Arc<str>>,
+    /// Numbers of the raw literals, by a hash of their bytes.
+    values: HashMap<u64, Vec<u32>>,
     pub(crate) long: Windows<LONG_BITS>,
     pub(crate) short: Windows<SHORT_BITS>,
     /// First four bytes, big endian, above the literal's number; sorted.
@@ -76,8 +80,8 @@ impl Literals {
 
     /// Whether some needle has exactly this value.
     pub(crate) fn has_value(&self, value: &[u8]) -> bool {
-        let same = |item: &&Literal| item.encoding == Encoding::Raw && item.len as usize == value.len();
-        self.items.iter().filter(same).any(|item| self.bytes_of(item) == value)
+        let numbers = self.values.get(&self.values.hasher().hash_one(value));
+        numbers.is_some_and(|numbers| numbers.iter().any(|&n| self.bytes_of(self.get(n)) == value))
     }
 
     /// Adds one literal of needle `name`, unless that needle has it already. [`Literals::index`] makes
@@ -95,6 +99,10 @@ impl Literals {
             wipe(&mut std::mem::replace(&mut self.bytes, grown));
         }
         self.bytes.extend_from_slice(bytes);
+        if encoding == Encoding::Raw {
+            let hash = self.values.hasher().hash_one(bytes);
+            self.values.entry(hash).or_default().push(index(self.items.len()));
+        }
         self.items.push(Literal { start: index(start), len: index(bytes.len()), name, encoding });
         self.longest = self.longest.max(bytes.len());
     }

@@ -7,7 +7,7 @@ use crate::encode::{Encodings, expand};
 use crate::literal::Literals;
 use crate::shape::pattern::Pattern;
 use crate::shape::table::RULES;
-use crate::shape::{Custom, OperatorRule, RuleError};
+use crate::shape::{Confidence, Custom, OperatorRule, RuleError};
 use crate::stream::Redactor;
 use crate::vet::{self, SkipReason, Skipped};
 
@@ -18,8 +18,22 @@ pub enum Shapes {
     /// All rules of `policies/redaction`.
     #[default]
     Default,
+    /// The rules of [`Confidence::High`](crate::Confidence::High): for source code, where a value beside
+    /// a telling name is mostly no secret and a mark in its place breaks the program.
+    Code,
     /// Known values only.
     None,
+}
+
+impl Shapes {
+    /// Whether a rule of this confidence belongs to the set.
+    pub(crate) fn has(self, confidence: Confidence) -> bool {
+        match self {
+            Shapes::Default => true,
+            Shapes::Code => confidence >= Confidence::High,
+            Shapes::None => false,
+        }
+    }
 }
 
 /// What stands in the output in place of a secret.

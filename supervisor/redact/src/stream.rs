@@ -168,7 +168,8 @@ impl Redactor {
     fn look(&mut self, eof: bool) -> usize {
         let len = self.buf.len();
         let literals = &self.matcher.literals;
-        let shapes = self.matcher.fixed.shapes == Shapes::Default;
+        let set = self.matcher.fixed.shapes;
+        let shapes = set != Shapes::None;
         self.buf.resize(len + PAD, 0);
         self.found.clear();
         scan(&self.buf, len, literals, shapes, &mut self.found);
@@ -191,6 +192,10 @@ impl Redactor {
                 let word = &WORDS[usize::from(word)];
                 for &number in word.shapes {
                     let shape = &SHAPES[usize::from(number)];
+                    if set != Shapes::Default && !set.has(shape::rules()[usize::from(shape.rule)].confidence)
+                    {
+                        continue;
+                    }
                     take(usize::from(shape.rule), shape::judge(shape, word, &self.buf, at, eof));
                 }
             }

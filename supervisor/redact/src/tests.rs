@@ -169,6 +169,14 @@ fn piece() -> impl Strategy<Value = Vec<u8>> {
         "--",
         "ö",
         "\r\n",
+        "1234567890",
+        ":AA",
+        "-us12",
+        "8Q~",
+        "$1$abcdefgh$",
+        "value: ",
+        "\n    value",
+        "session=",
         "<",
         ">",
     ];
@@ -351,6 +359,41 @@ fn awkward_texts_in_every_cut() {
             "byte by byte"
         );
     }
+}
+
+#[test]
+fn a_run_before_the_fixed_text_in_every_cut() {
+    let matcher = matcher(Shapes::Default);
+    for (text, wanted) in [
+        ("key d41d8cd98f00b204e9800998ecf8427e-us12 end", "key d41d8cd[REDACTED] end"),
+        ("bot 1234567890:AAE0123456789abcdefghijklmnopqrstuv end", "bot 1234567[REDACTED] end"),
+        ("d41d8cd98f00b204e9800998ecf8427e-user", "d41d8cd98f00b204e9800998ecf8427e-user"),
+    ] {
+        for at in 0..=text.len() {
+            assert_eq!(
+                String::from_utf8_lossy(&cut(&matcher, text.as_bytes(), &[at]).0),
+                wanted,
+                "cut at {at}"
+            );
+        }
+        let bytes: Vec<usize> = (0..text.len()).collect();
+        assert_eq!(String::from_utf8_lossy(&cut(&matcher, text.as_bytes(), &bytes).0), wanted);
+    }
+    // Words on their way to a screen are not held.
+    check(
+        &Matcher::builder().build(),
+        &["Downloading", "Reconnecting", " 12345"],
+        &["Downloading", "Reconnecting", " 12345", ""],
+    );
+}
+
+#[test]
+fn the_set_for_source_code_leaves_values_alone() {
+    let matcher = Matcher::builder().shapes(Shapes::Code).build();
+    let code = b"const password = 'hunter2hunter2'; let api_key = \"0f1e2d3c4b5a69788796a5b4c3d2e1f0\";";
+    assert_eq!(whole(&matcher, code).0, code);
+    let token = ["x = \"ghp_", "0123456789abcdefABCDEF0123456789abcd\""].concat();
+    assert_eq!(whole(&matcher, token.as_bytes()).0, b"x = \"[REDACTED:github-token]\"");
 }
 
 #[test]

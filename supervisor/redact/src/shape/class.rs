@@ -3,7 +3,7 @@
 /// Names of the classes; a class's number is its place.
 pub(crate) const NAMES: &[&str] = &[
     "digit", "lower", "upper", "alpha", "alnum", "hex", "HEX", "xdigit", "base32", "base64", "b64url",
-    "b64any", "word", "space", "jwt", "token68", "bech32", "path", "graph",
+    "b64any", "word", "space", "jwt", "token68", "bech32", "path", "graph", "hash",
 ];
 
 /// Bit n of entry b: byte b belongs to class n.
@@ -46,6 +46,8 @@ const fn member(class: usize, b: u8) -> bool {
             b.is_ascii_graphic()
                 && !matches!(b, b'"' | b'\'' | b'`' | b'<' | b'>' | b'\\' | b',' | b';' | b')' | b'}' | b']')
         }
+        // crypt(5) and the PHC string format.
+        19 => alnum || matches!(b, b'.' | b'/' | b'+' | b'='),
         _ => false,
     }
 }

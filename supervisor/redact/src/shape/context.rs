@@ -4,13 +4,15 @@
 //! `getPassword()`), what it is (`string`) or that it is hidden (`***`). Such values pass untouched:
 //! a redacted reference makes a reader repair code that was not broken.
 
+use super::looks::{is_assignment, is_literal, is_name, random_value, strong_value};
 use super::reference::is_reference;
 use super::{REACH, Swallow, Verdict, entropy};
 
 /// A value is judged by at most so many bytes; what follows is hidden with it.
 const JUDGED: usize = 256;
-/// Longest rest of a name behind the telling word (`_FOR_STAGING`), in bytes.
-const TAIL: usize = 24;
+/// Longest rest of a name behind the telling word (`_FOR_STAGING`), in bytes; a value that hangs on the
+/// name is looked at so far.
+const TAIL: usize = 48;
 
 /// A value that hangs on its name (`service-token-0123…`) has at least so many letters and digits.
 const HANGING: usize = 20;
@@ -54,13 +56,13 @@ fn blank(b: u8) -> bool {
     b == b' ' || b == b'\t'
 }
 
-fn name_byte(b: u8) -> bool {
+pub(super) fn name_byte(b: u8) -> bool {
     b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.')
 }
 
 /// How name and value are joined.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Join {
+pub(super) enum Join {
     /// `NAME=value` without blanks: an assignment in a shell or a `.env` file, a query.
     Env,
     /// `=`, `:`, `:=`, `=>` and kin.
@@ -98,9 +100,12 @@ pub(crate) fn is_prose(text: &[u8], end: usize) -> bool {
         b'a'..=b'z' if text[end - 1].is_ascii_lowercase() => {
             !CONTINUES.iter().any(|word| after.starts_with(word.as_bytes()))
         }
+        // The value may stand in the next line, after a name of its own.
+        b'\n' | b'\r' => after[1..].trim_ascii_start().first() != Some(&b'v'),
         // Neither a name's next byte nor a quote, a bracket or a sign.
-        b'/' | b'\n' | b'\r' | b'@' | b'#' | b'!' | b'%' | b'^' | b'&' | b';' | b'~' | b'{' | b'}' | b'['
-        | b'<' | b'$' => true,
+        b'/' | b'@' | b'#' | b'!' | b'%' | b'^' | b'&' | b';' | b'~' | b'{' | b'}' | b'[' | b'<' | b'$' => {
+            true
+        }
         _ => false,
     }
 }
@@ -108,37 +113,52 @@ pub(crate) fn is_prose(text: &[u8], end: usize) -> bool {
 /// Words that go on a name without making it another one: `secretkey`.
 const CONTINUES: &[&str] = &["key", "token", "access", "value", "secret", "code"];
 
+fn starts_with_word(text: &[u8], word: &str) -> bool {
+    text.get(..word.len()).is_some_and(|head| head.eq_ignore_ascii_case(word.as_bytes()))
+}
+
 /// Passes everything between the word and the value.
 fn before_value(cursor: &mut Cursor<'_>, at: usize, end: usize) -> Result<Option<(Join, Rest)>, More> {
     let text = cursor.text;
     if cursor.pass(TAIL, name_byte).is_err() {
         // What hangs on the name may become a value.
+        let after = &text[end..];
+        let more = CONTINUES.iter().find(|word| starts_with_word(after, word)).map_or(0, |word| word.len());
+        let end = end + more;
         let hangs = text.get(end).is_some_and(|b| matches!(b, b'-' | b'_' | b'.'));
         let rest = text.get(end + 1..).unwrap_or_default();
         let run = rest.iter().take_while(|b| b.is_ascii_alphanumeric()).count();
-        if hangs && (run == rest.len() || run >= HANGING) {
+        if hangs && (run == rest.len() || run >= HANGING || may_be_uuid(rest)) {
             cursor.value = Some(end + 1);
         }
         return Err(More);
     }
     let tail = &text[end..cursor.pos];
+    let more = CONTINUES.iter().find(|word| starts_with_word(tail, word)).map_or(0, |word| word.len());
+    let (name, tail) = (tail, &tail[more..]);
     if let Some(b'-' | b'_' | b'.') = tail.first() {
         // `service-token-0123456789abcdef…`: the value hangs on the name.
         let run = tail[1..].iter().take_while(|b| b.is_ascii_alphanumeric()).count();
-        if run >= HANGING && tail[1..].iter().filter(|b| b.is_ascii_digit()).count() > 2 {
-            cursor.pos = end + 1;
+        let digits = tail[1..].iter().filter(|b| b.is_ascii_digit()).count();
+        if run >= HANGING && digits > 2 || is_uuid(&tail[1..]) {
+            cursor.pos = end + more + 1;
             return Ok(Some((Join::Blank, BARE)));
         }
     }
+    let tail = name;
     if !tail_fits(text[end - 1], tail) {
         return Ok(None);
+    }
+    if let Some(rest) = named_value(cursor)? {
+        return Ok(Some((Join::Sign, rest)));
     }
     let closed = cursor.pass(4, |b| matches!(b, b'"' | b'\'' | b'`' | b']' | b')' | b'\\' | b'*'))? > 0;
     let blanks = cursor.pass(16, blank)?;
     let Some(byte) = cursor.peek()? else { return Ok(None) };
     let mut join = Join::Sign;
     // A sign of two characters may turn out to be the value's first.
-    cursor.value = (blanks > 0 && !closed && matches!(byte, b'?' | b'+' | b'|' | b'-')).then_some(cursor.pos);
+    cursor.value = (blanks > 0 && !closed && matches!(byte, b'?' | b'+' | b'|' | b'-' | b'!' | b'i'))
+        .then_some(cursor.pos);
     match byte {
         b'=' => {
             let upper = text[end - 1].is_ascii_uppercase();
@@ -152,7 +172,18 @@ fn before_value(cursor: &mut Cursor<'_>, at: usize, end: usize) -> Result<Option
             cursor.pos += 1;
             cursor.pass(2, |b| matches!(b, b':' | b'='))?;
         }
-        b'?' | b'+' | b'|' if cursor.peek_at(1)? == Some(b'=') => cursor.pos += 2,
+        b'?' | b'+' | b'|' | b'!' if cursor.peek_at(1)? == Some(b'=') => {
+            cursor.pos += 2;
+            cursor.pass(1, |b| b == b'=')?;
+        }
+        b'i' if blanks > 0
+            && !closed
+            && cursor.peek_at(1)? == Some(b's')
+            && cursor.peek_at(2)? == Some(b' ')
+            && cursor.peek_at(3)?.is_some_and(|b| matches!(b, b'"' | b'\'' | b'`')) =>
+        {
+            cursor.pos += 3;
+        }
         b'|' if cursor.peek_at(1)? == Some(b'|') && cursor.peek_at(2)? == Some(b':') => cursor.pos += 3,
         b'-' if cursor.peek_at(1)? == Some(b'>') => cursor.pos += 2,
         b',' if closed && is_argument(text, at) => cursor.pos += 1,
@@ -173,16 +204,64 @@ fn before_value(cursor: &mut Cursor<'_>, at: usize, end: usize) -> Result<Option
     }
     cursor.pass(8, blank)?;
     cursor.value = Some(cursor.pos);
-    annotation(cursor)?;
+    if annotation(cursor)? && join == Join::Blank {
+        join = Join::Sign;
+    }
     let Some(rest) = quote(cursor)? else { return Ok(None) };
     if join == Join::Env && rest.quote.is_some() {
         join = Join::Sign;
     }
-    Ok(Some((join, Rest { env: join == Join::Env, ..rest })))
+    Ok(Some((join, Rest { env: join == Join::Env, bare_name: !closed, ..rest })))
 }
 
-/// Passes a type between name and value: `token: str = "…"`, `var token string = "…"`.
-fn annotation(cursor: &mut Cursor<'_>) -> Result<(), More> {
+/// Passes what stands before a value that has a name of its own: `name: X` and `value: …` in two lines of
+/// YAML, `"name": "X", "value": "…"` in JSON, `key="X" value="…"` in XML. Leaves the cursor where it was if
+/// this is none of them.
+fn named_value(cursor: &mut Cursor<'_>) -> Result<Option<Rest>, More> {
+    let from = cursor.pos;
+    let quote = |b: u8| matches!(b, b'"' | b'\'' | b'\\');
+    cursor.pass(2, quote)?;
+    let closed = cursor.pos > from;
+    cursor.pass(1, |b| b == b',')?;
+    let between = cursor.pass(32, |b| b.is_ascii_whitespace())?;
+    let lines = cursor.text[from..cursor.pos].contains(&b'\n');
+    cursor.pass(2, quote)?;
+    let mut fits = between > 0 && (closed || lines);
+    for wanted in b"value" {
+        fits = fits && cursor.peek()?.is_some_and(|b| b.eq_ignore_ascii_case(wanted));
+        cursor.pos += usize::from(fits);
+    }
+    if fits {
+        cursor.pass(2, quote)?;
+        cursor.pass(2, blank)?;
+        if cursor.pass(1, |b| matches!(b, b':' | b'='))? == 1 {
+            cursor.pass(4, blank)?;
+            cursor.value = Some(cursor.pos);
+            if let Some(rest) = self::quote(cursor)? {
+                return Ok(Some(rest));
+            }
+        }
+    }
+    cursor.pos = from;
+    cursor.value = None;
+    Ok(None)
+}
+
+/// Whether `text` begins as 8-4-4-4-12 letters and digits.
+fn is_uuid(text: &[u8]) -> bool {
+    text.len() >= 36 && may_be_uuid(&text[..36]) && text[..36].iter().any(u8::is_ascii_digit)
+}
+
+fn may_be_uuid(text: &[u8]) -> bool {
+    text.iter().take(36).enumerate().all(|(n, b)| match n {
+        8 | 13 | 18 | 23 => *b == b'-',
+        _ => b.is_ascii_alphanumeric(),
+    })
+}
+
+/// Passes a type between name and value: `token: str = "…"`, `var token string = "…"`; says whether
+/// there is one.
+fn annotation(cursor: &mut Cursor<'_>) -> Result<bool, More> {
     let from = cursor.pos;
     let letters = cursor
         .pass(20, |b| b.is_ascii_alphanumeric() || matches!(b, b'&' | b'[' | b']' | b'_' | b'<' | b'>'))?;
@@ -193,10 +272,10 @@ fn annotation(cursor: &mut Cursor<'_>) -> Result<(), More> {
     {
         cursor.pos += 1;
         cursor.pass(4, blank)?;
-        return Ok(());
+        return Ok(true);
     }
     cursor.pos = from;
-    Ok(())
+    Ok(false)
 }
 
 /// Passes the opening quote, if there is one, with what languages put before it.
@@ -245,11 +324,7 @@ fn tail_fits(last: u8, tail: &[u8]) -> bool {
     let Some(&first) = tail.first() else { return true };
     let same_word = first.is_ascii_lowercase() && last.is_ascii_alphabetic()
         || first.is_ascii_uppercase() && last.is_ascii_uppercase();
-    let continues = ["key", "token", "access", "value", "secret", "code"];
-    let same_word = same_word
-        && !continues
-            .iter()
-            .any(|w| tail.get(..w.len()).is_some_and(|t| t.eq_ignore_ascii_case(w.as_bytes())));
+    let same_word = same_word && !CONTINUES.iter().any(|word| starts_with_word(tail, word));
     // `password.rs:12` is a place in a file.
     let extension = first == b'.' && tail.len() < 6 && tail[1..].iter().all(u8::is_ascii_lowercase);
     if same_word || extension {
@@ -274,10 +349,12 @@ pub(crate) struct Rest {
     /// The next byte is escaped by a backslash.
     skip: bool,
     env: bool,
+    /// No quote stood behind the name: a mark in place of a number breaks no JSON.
+    bare_name: bool,
 }
 
 /// A value without quotes.
-const BARE: Rest = Rest { quote: None, escaped: false, skip: false, env: false };
+const BARE: Rest = Rest { quote: None, escaped: false, skip: false, env: false, bare_name: false };
 
 impl Rest {
     pub(crate) fn advance(&mut self, bytes: &[u8]) -> Option<usize> {
@@ -333,11 +410,18 @@ fn value(strong: bool, text: &[u8], start: usize, join: Join, mut rest: Rest, eo
     }
     let value = &window[..end.unwrap_or(window.len())];
     let next = end.and_then(|n| window.get(n)).copied();
-    let quoted = rest.quote.is_some();
+    let (quoted, bare_name) = (rest.quote.is_some(), rest.bare_name);
     let least = match join {
-        Join::Blank if strong => 8,
+        Join::Blank if strong => {
+            if quoted {
+                6
+            } else {
+                8
+            }
+        }
         Join::Blank => 16,
         _ if strong => 4,
+        _ if quoted || join == Join::Env => 8,
         _ => 10,
     };
     // What a bracket ends is a call, an index or `${…}`.
@@ -356,9 +440,14 @@ fn value(strong: bool, text: &[u8], start: usize, join: Join, mut rest: Rest, eo
     }
     let code = !quoted && join == Join::Sign;
     let fits = match join {
-        Join::Blank => random_value(value, least, false),
+        // `secret key=…`: the sign belongs to another name, which is looked at by itself.
+        Join::Blank => random_value(value, least, value.len() >= 20) && !is_assignment(value),
         _ if strong => strong_value(value, quoted, join),
-        _ => random_value(value, least, quoted || join == Join::Env) && !(code && is_name(value)),
+        _ => {
+            let number = quoted || join == Join::Env || bare_name;
+            let word = join == Join::Env && value.len() >= 20 && value.iter().all(u8::is_ascii_lowercase);
+            word && entropy(value) >= 3.2 || random_value(value, least, number) && !(code && is_name(value))
+        }
     };
     if !fits || code && is_literal(value) || is_reference(value) {
         return Verdict::No;
@@ -370,209 +459,4 @@ fn value(strong: bool, text: &[u8], start: usize, join: Join, mut rest: Rest, eo
             Swallow::Value(rest).span(text, start, start + window.len())
         }
     }
-}
-
-/// Values that describe a password: types, states, form texts.
-const DESCRIBES: &[&str] = &[
-    "string",
-    "str",
-    "bytes",
-    "text",
-    "char",
-    "varchar",
-    "bool",
-    "boolean",
-    "int",
-    "integer",
-    "number",
-    "object",
-    "option",
-    "optional",
-    "required",
-    "hidden",
-    "empty",
-    "blank",
-    "missing",
-    "incorrect",
-    "invalid",
-    "wrong",
-    "expired",
-    "changed",
-    "unchanged",
-    "reset",
-    "failed",
-    "accepted",
-    "rejected",
-    "mismatch",
-    "password",
-    "passwd",
-    "passphrase",
-    "secret",
-    "token",
-    "value",
-    "input",
-    "prompt",
-    "field",
-    "default",
-    "unknown",
-    "unset",
-    "set",
-    "disabled",
-    "enabled",
-    "yes",
-    "no",
-    "on",
-    "off",
-    "ok",
-    "any",
-    "self",
-    "this",
-    "env",
-    "environment",
-    "file",
-    "vault",
-    "keychain",
-    "stdin",
-    "ask",
-    "same",
-    "not",
-    "for",
-    "the",
-    "is",
-    "must",
-    "cannot",
-    "enter",
-    "again",
-    "type",
-    "and",
-    "or",
-    "to",
-    "of",
-    "secretstring",
-    "sensitive",
-    "redacted",
-    "masked",
-    "omitted",
-    "encrypted",
-    "plaintext",
-    "plain",
-    "basic",
-    "bearer",
-];
-
-fn strong_value(value: &[u8], quoted: bool, join: Join) -> bool {
-    let describes = DESCRIBES.iter().any(|w| value.eq_ignore_ascii_case(w.as_bytes()));
-    let place = value.iter().all(|b| b.is_ascii_digit() || matches!(b, b':' | b'.' | b'-' | b'/'));
-    if describes
-        || place && value.len() < 12 && join != Join::Env
-        || value.iter().any(|&b| b < 32 && b != b'\t')
-    {
-        return false;
-    }
-    let letters = value.iter().filter(|b| b.is_ascii_alphabetic()).count();
-    let digits = value.iter().filter(|b| b.is_ascii_digit()).count();
-    let others = value.len() - letters - digits;
-    match join {
-        Join::Env => true,
-        // Sentences in quotes are labels: `"password": "Enter your password"`.
-        _ if quoted => value.iter().filter(|&&b| b == b' ').count() < 2 && !value.ends_with(b":"),
-        _ if digits == value.len() => digits >= 6,
-        _ if value.starts_with(b"_") => false,
-        _ if digits > 0 && letters > 0 => !is_code(value),
-        // `password: userPassword`, `password = form.password` are code.
-        _ if others > 0 => !is_code(value),
-        _ => letters >= 6 && value.iter().all(u8::is_ascii_lowercase) && join != Join::Element,
-    }
-}
-
-/// A path of names as programs write them: `self.db.password`, `user_password`, `Foo::bar`.
-fn is_code(value: &[u8]) -> bool {
-    let name = |part: &[u8]| {
-        part.first().is_some_and(|b| b.is_ascii_alphabetic() || *b == b'_')
-            && part.iter().all(|&b| b.is_ascii_alphabetic() || b == b'_')
-    };
-    value.split(|&b| matches!(b, b'.' | b':')).filter(|p| !p.is_empty()).all(name)
-}
-
-/// Whether a value of at least `least` bytes looks made by a machine. A `number` alone may be one where
-/// a mark in its place breaks nothing.
-pub(crate) fn random_value(value: &[u8], least: usize, number: bool) -> bool {
-    if value.len() < least
-        || !value.iter().all(|&b| b.is_ascii_graphic())
-        || value.iter().any(|b| matches!(b, b'(' | b')' | b'{' | b'}' | b'<' | b'>'))
-    {
-        return false;
-    }
-    let count = |is: fn(&u8) -> bool| value.iter().filter(|b| is(b)).count();
-    let (digits, upper, lower) =
-        (count(u8::is_ascii_digit), count(u8::is_ascii_uppercase), count(u8::is_ascii_lowercase));
-    let bits = entropy(value);
-    if digits == value.len() {
-        return number && value.len() >= 15 && bits >= 2.3;
-    }
-    if digits > 0 && upper + lower > 0 {
-        return bits >= 2.5 && !is_dated(value) && !is_numbered(value);
-    }
-    let hex = value.len() >= 32 && value.iter().all(u8::is_ascii_hexdigit);
-    hex && bits >= 2.0
-        || digits == 0 && upper > 2 && lower > 2 && value.len() >= 20 && bits >= 3.7 && !is_code(value)
-}
-
-/// A name of a programming language with a digit in it: `TokenStream2`, `nl80211_key`, `D3D_TYPE`. Made-up
-/// characters change between letters and digits, and between cases, far more often.
-fn is_name(value: &[u8]) -> bool {
-    let class = |b: u8| match b {
-        b'a'..=b'z' => 1,
-        b'A'..=b'Z' => 2,
-        b'0'..=b'9' => 3,
-        _ => 0,
-    };
-    let changes = value.windows(2).filter(|pair| {
-        let (a, b) = (class(pair[0]), class(pair[1]));
-        a != b && a != 0 && b != 0 && (a, b) != (2, 1)
-    });
-    let digits = value.iter().filter(|b| b.is_ascii_digit()).count();
-    digits < 6 && !value[0].is_ascii_digit() && changes.count() * 100 < value.len() * 22
-}
-
-/// A number as source code writes it (`0x8004_003A`, `512u32`), or a type (`*mut c_char`).
-fn is_literal(value: &[u8]) -> bool {
-    let hexadecimal = value.strip_prefix(b"0x").is_some_and(|v| v.len() < 25);
-    let digits = value.iter().take_while(|b| b.is_ascii_digit() || **b == b'_').count();
-    let suffix = digits > 0
-        && matches!(value.get(digits), Some(b'u' | b'i' | b'f' | b'L' | b'U' | b'n'))
-        && value.len() - digits < 6;
-    hexadecimal || suffix || value.starts_with(b"*")
-}
-
-/// Words with a number: `worker-12`, `v1.2.3-beta4`, `sha256:…`, `utf8_general_ci`.
-fn is_numbered(value: &[u8]) -> bool {
-    let parts = || value.split(|b| matches!(b, b'-' | b'_' | b'.' | b':' | b'/')).filter(|p| !p.is_empty());
-    let plain = |part: &[u8]| {
-        let letters = part.iter().take_while(|b| b.is_ascii_alphabetic()).count();
-        let digits = part[letters..].iter().take_while(|b| b.is_ascii_digit()).count();
-        letters + digits == part.len()
-            && (letters == 0 && digits < 5 || digits < 4 && letters < 16 && one_case(&part[..letters]))
-    };
-    value.starts_with(b"sha256:")
-        || value.starts_with(b"sha512-")
-        || value.starts_with(b"sha1-")
-        || parts().all(plain)
-}
-
-fn one_case(letters: &[u8]) -> bool {
-    letters.iter().skip(1).all(u8::is_ascii_lowercase) || letters.iter().all(u8::is_ascii_uppercase)
-}
-
-/// A path, a host or a date rather than a secret.
-fn is_dated(value: &[u8]) -> bool {
-    value.starts_with(b"/")
-        || value.starts_with(b"./")
-        || value.starts_with(b"~/")
-        || value.windows(3).any(|w| w == b"://")
-        || value.len() > 10
-            && value[..10]
-                .iter()
-                .enumerate()
-                .all(|(n, b)| if n == 4 || n == 7 { *b == b'-' } else { b.is_ascii_digit() })
 }

@@ -75,7 +75,11 @@ impl Custom {
         if rule.id.is_empty() || !rule.id.bytes().all(safe) {
             return Err(RuleError::Id { id: rule.id.clone() });
         }
-        Pattern::parse(&rule.pattern).map_err(refused)
+        let pattern = Pattern::parse(&rule.pattern).map_err(refused)?;
+        if pattern.has_lead() {
+            return Err(refused("must begin with a text of at least 3 bytes".into()));
+        }
+        Ok(pattern)
     }
 
     pub(crate) fn new(patterns: Vec<Pattern>) -> Custom {

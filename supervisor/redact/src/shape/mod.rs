@@ -11,6 +11,7 @@ use pattern::Elem;
 pub(crate) mod class;
 pub(crate) mod context;
 mod custom;
+mod looks;
 pub(crate) mod pattern;
 mod pem;
 mod reference;
@@ -22,7 +23,7 @@ pub(crate) mod table {
     use std::borrow::Cow;
 
     use super::pattern::Elem;
-    use super::{Body, Gate, Gate4, Left, Rule, Shape, Word, WordEntry};
+    use super::{Body, Confidence, Gate, Gate4, Lead, Left, Rule, Shape, Word, WordEntry};
 
     include!(concat!(env!("OUT_DIR"), "/rules.rs"));
 }
@@ -37,6 +38,19 @@ pub struct Rule {
     pub reason: &'static str,
     /// Where the format is described.
     pub source: &'static str,
+    /// How sure it is that text of this shape is a secret.
+    pub confidence: Confidence,
+}
+
+/// How sure it is that what a rule finds is a secret.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Confidence {
+    /// Names a tenant or an account, or is often no secret.
+    Low,
+    /// Is known by what stands beside it.
+    Medium,
+    /// Is known by its own form.
+    High,
 }
 
 /// The built-in rules, in the order in which they name a mark.
@@ -55,6 +69,32 @@ pub(crate) struct Word {
     /// Of a word that is hidden, the bytes at its beginning that are not.
     pub(crate) shown: u8,
     pub(crate) shapes: &'static [u16],
+    /// Its first eight bytes, little endian, and which of their bits count.
+    pub(crate) mask: u64,
+    pub(crate) head: u64,
+}
+
+/// A run of characters before a fixed text, which begins a token.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Lead {
+    pub(crate) class: u8,
+    pub(crate) min: u16,
+    pub(crate) max: u16,
+    pub(crate) text: &'static [u8],
+}
+
+impl Lead {
+    /// Where the token's hidden part begins if `text` ends inside its run or its fixed text.
+    fn unfinished(&self, text: &[u8]) -> Option<usize> {
+        let inside = (0..self.text.len()).filter(|&n| text.ends_with(&self.text[..n]));
+        let begins = inside.filter_map(|n| {
+            let (end, min) = (text.len() - n, if n == 0 { 0 } else { self.min });
+            let begin = token::lead(self.class, min, self.max, text, end)?;
+            let from = begin + token::hidden_from(&text[begin..end]);
+            (from < text.len()).then_some(from)
+        });
+        begins.min()
+    }
 }
 
 /// What the words that share a window have in common: bits of the four bytes from the window on, and
@@ -136,7 +176,8 @@ pub(crate) const REACH: usize = 64;
 pub(crate) fn judge(shape: &Shape, word: &Word, text: &[u8], at: usize, eof: bool) -> Verdict {
     match shape.body {
         Body::Token { elems, secret, left, fold, gate } => {
-            if left == Left::Word && !left_is_free(text, at) {
+            let leads = matches!(elems.first(), Some(Elem::Run { .. }));
+            if left == Left::Word && !leads && !left_is_free(text, at) {
                 return Verdict::No;
             }
             token::judge(&token::Token { elems, secret: usize::from(secret), fold, gate }, text, at, eof)
@@ -214,7 +255,8 @@ pub(crate) fn unfinished(text: &[u8], from: usize) -> Option<usize> {
             .map(|word| p + usize::from(word.shown))
             .min()
     };
-    (first..text.len()).filter_map(held).filter(|&p| p >= from).min()
+    let leads = table::LEADS.iter().filter_map(|lead| lead.unfinished(text));
+    (first..text.len()).filter_map(held).chain(leads).filter(|&p| p >= from).min()
 }
 
 /// Shannon entropy of `bytes`, in bits per byte.

@@ -26,6 +26,8 @@ pub(crate) enum Elem {
 
 /// Longest text before the hidden part, in bytes: `REACH` of the crate.
 const REACH: usize = 64;
+/// Longest run before the fixed text, in bytes. It has to be in what a stream keeps of its past.
+const LEAD: u16 = 96;
 
 impl Pattern {
     pub(crate) fn parse(text: &str) -> Result<Pattern, String> {
@@ -51,17 +53,27 @@ impl Pattern {
         Ok(pattern)
     }
 
-    /// The fixed text that the pattern begins with.
+    /// The fixed text that the pattern begins with, or that stands behind the run it begins with.
     pub(crate) fn head(&self) -> &[u8] {
-        match self.elems.first() {
-            Some(Elem::Lit(text)) => text,
+        match self.elems.as_slice() {
+            [Elem::Lit(text), ..] | [Elem::Run { .. }, Elem::Lit(text), ..] => text,
             _ => &[],
         }
+    }
+
+    /// Whether a run stands before the fixed text.
+    pub(crate) fn has_lead(&self) -> bool {
+        matches!(self.elems.first(), Some(Elem::Run { .. }))
     }
 
     fn check(&self) -> Result<(), String> {
         if self.head().len() < 3 {
             return Err("must begin with a text of at least 3 bytes".into());
+        }
+        if let [Elem::Run { max, .. }, ..] = self.elems.as_slice()
+            && (self.secret != 0 || *max == 0 || *max > LEAD)
+        {
+            return Err(format!("a run at the beginning is hidden and of at most {LEAD} characters"));
         }
         let mut before = 0;
         for elem in &self.elems[..self.secret.min(self.elems.len())] {
@@ -73,7 +85,8 @@ impl Pattern {
         if before > REACH || self.secret >= self.elems.len() {
             return Err(format!("more than {REACH} bytes, or everything, before `|`"));
         }
-        for pair in self.elems.windows(2) {
+        // What stands before the fixed text is read backwards from it, as far as its class goes.
+        for pair in self.elems[usize::from(self.has_lead())..].windows(2) {
             let Elem::Run { class, min, max } = pair[0] else { continue };
             if min == max {
                 continue;

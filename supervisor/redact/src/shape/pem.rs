@@ -48,7 +48,7 @@ pub(crate) fn judge(text: &[u8], at: usize, eof: bool) -> Verdict {
         run = if class::has(BASE64, byte) { run + 1 } else { 0 };
         pos += 1;
     }
-    let mut state = Rest { last: 0, closing: 0, budget: BUDGET, word: 0, header: false };
+    let mut state = Rest { last: 0, closing: 0, budget: BUDGET, word: 0, header: false, between: false };
     // The rest reads the proof again, to know where in a line it is.
     if state.advance(&text[body..pos]).is_some() {
         return Verdict::No;
@@ -64,7 +64,23 @@ fn label_byte(b: u8) -> bool {
 /// numbers and diff marks.
 fn body_byte(b: u8) -> bool {
     class::has(BASE64, b)
-        || matches!(b, b'\r' | b'\n' | b'\t' | b' ' | b'\\' | b'-' | b':' | b',' | b'.' | b'(' | b')' | b'|')
+        || matches!(
+            b,
+            b'\r'
+                | b'\n'
+                | b'\t'
+                | b' '
+                | b'\\'
+                | b'-'
+                | b':'
+                | b','
+                | b'.'
+                | b'('
+                | b')'
+                | b'|'
+                | b'"'
+                | b'\''
+        )
 }
 
 /// Inside a key's block.
@@ -79,6 +95,8 @@ pub(crate) struct Rest {
     word: u16,
     /// The line has a colon: `Proc-Type: 4,ENCRYPTED`.
     header: bool,
+    /// Between two strings that are joined.
+    between: bool,
 }
 
 impl Rest {
@@ -92,7 +110,7 @@ impl Rest {
                 self.closing += 1;
                 continue;
             }
-            if !body_byte(byte) || self.budget == 0 || self.prose(byte) {
+            if !body_byte(byte) || self.budget == 0 || self.joins(byte) || self.prose(byte) {
                 return Some(n);
             }
             self.budget -= 1;
@@ -104,9 +122,24 @@ impl Rest {
         None
     }
 
+    /// Reads a quote, or what joins one line's string with the next one's (`"…" +`). Other text behind a
+    /// closing quote is not the key's any more: gives true.
+    fn joins(&mut self, byte: u8) -> bool {
+        match byte {
+            b'"' | b'\'' => {
+                self.between = !self.between;
+                self.word = 0;
+                false
+            }
+            b' ' | b'\t' | b'\r' | b'\n' | b'+' | b'.' | b'\\' => false,
+            _ => self.between,
+        }
+    }
+
     /// A short word followed by a space, outside a header, is text and no key.
     fn prose(&mut self, byte: u8) -> bool {
         match byte {
+            _ if self.between || matches!(byte, b'"' | b'\'') => {}
             b'\n' => (self.word, self.header) = (0, false),
             b':' => self.header = true,
             b' ' if !self.header && (1..16).contains(&self.word) => return true,

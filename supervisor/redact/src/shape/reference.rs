@@ -15,10 +15,10 @@ fn beginnings(first: u8) -> &'static [&'static str] {
         b'*' => &["***"],
         b'.' => &["..."],
         b'!' => &["!ref", "!sub", "!env", "!vault", "!secret", "!getatt"],
-        b'a' => &["arn:", "args.", "await ", "app.config", "abc123"],
+        b'a' => &["arn:", "args.", "await ", "app.config"],
         b'c' => &["config.", "config[", "ctx.", "changeme", "change_me", "change-me", "cfg."],
         b'd' => &["data.", "dummy"],
-        b'e' => &["env.", "env(", "env:", "env[", "enc[", "example", "environ", "encrypted:"],
+        b'e' => &["env.", "env(", "env:", "env[", "enc[", "environ", "encrypted:"],
         b'f' => &["file:", "false", "foobar", "fake"],
         b'g' => &["getenv", "get_env", "generate"],
         b'h' => &["http://", "https://"],
@@ -58,6 +58,11 @@ pub(crate) fn is_reference(value: &[u8]) -> bool {
     let begins =
         |word: &&str| value.get(..word.len()).is_some_and(|v| v.eq_ignore_ascii_case(word.as_bytes()));
     if beginnings(first.to_ascii_lowercase()).iter().any(begins) {
+        return true;
+    }
+    if value.len() < 16 && value.get(..7).is_some_and(|v| v.eq_ignore_ascii_case(b"example"))
+        || value.len() < 12 && value.get(..6).is_some_and(|v| v.eq_ignore_ascii_case(b"abc123"))
+    {
         return true;
     }
     // `$NAME`, `$name`: a variable, as long as nothing but a name follows.

@@ -1,7 +1,16 @@
 //! Tokens: fixed texts and runs of characters in a row.
 
 use super::pattern::Elem;
-use super::{Gate, Swallow, Verdict, class, entropy};
+use super::{Gate, Swallow, Verdict, class, entropy, left_is_free};
+
+/// Of a run before the fixed text so many characters go out before anything is held, and all up to its
+/// first digit: so words on their way to a screen are not held.
+const SHOWN: usize = 7;
+
+/// Where the hidden part begins of the run that begins `run`.
+pub(crate) fn hidden_from(run: &[u8]) -> usize {
+    run.iter().position(u8::is_ascii_digit).map_or(run.len(), |first| SHOWN.max(first + 1)).min(run.len())
+}
 
 pub(crate) struct Token<'a> {
     pub(crate) elems: &'a [Elem],
@@ -11,9 +20,14 @@ pub(crate) struct Token<'a> {
     pub(crate) gate: Gate,
 }
 
+/// `at` is where the fixed text stands that the token begins with, or that follows the run it begins with.
 pub(crate) fn judge(token: &Token<'_>, text: &[u8], at: usize, eof: bool) -> Verdict {
-    let (mut pos, mut start) = (at, None);
-    for (number, elem) in token.elems.iter().enumerate() {
+    let (mut pos, mut start, mut skip) = (at, None, 0);
+    if let Some(&Elem::Run { class, min, max }) = token.elems.first() {
+        let Some(begin) = lead(class, min, max, text, at) else { return Verdict::No };
+        (start, skip) = (Some(begin + hidden_from(&text[begin..at])), 1);
+    }
+    for (number, elem) in token.elems.iter().enumerate().skip(skip) {
         if number == token.secret {
             start = Some(pos);
         }
@@ -68,6 +82,14 @@ pub(crate) fn judge(token: &Token<'_>, text: &[u8], at: usize, eof: bool) -> Ver
         }
     }
     Verdict::Span { start: start.unwrap_or(at), end: pos, open: None }
+}
+
+/// Where the run begins that ends before `end` and begins a token.
+pub(crate) fn lead(class: u8, min: u16, max: u16, text: &[u8], end: usize) -> Option<usize> {
+    let most = usize::from(max);
+    let run = text[..end].iter().rev().take(most + 1).take_while(|b| class::has(class, **b)).count();
+    let begin = end - run;
+    (run >= usize::from(min) && run <= most && left_is_free(text, begin)).then_some(begin)
 }
 
 fn gate(gate: Gate, run: &[u8]) -> bool {

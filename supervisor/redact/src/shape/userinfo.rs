@@ -1,7 +1,7 @@
 //! `scheme://user:password@host` (RFC 3986, section 3.2.1): the password, or a token in the user's place.
 
 use super::Verdict;
-use super::context::random_value;
+use super::looks::random_value;
 use super::reference::is_reference;
 
 /// Longest user and password together, in bytes.
