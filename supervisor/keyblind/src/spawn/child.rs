@@ -407,15 +407,7 @@ fn second(prepared: &Prepared, plumbing: &Plumbing, reaper: libc::pid_t) -> ! {
         if let Some(landlock) = &prepared.landlock {
             enter_landlock(report, landlock.ruleset.as_raw_fd(), &landlock.rules);
         }
-        wait_for(plumbing.ready.0, false);
-        report.say(Step::Ready, 0, 0);
-        wait_for(plumbing.release, true);
-        // This process ignores SIGPIPE (Rust's runtime) and SIGXFSZ (`sys::harden`); a command expects the default.
-        // Other dispositions are the caller's and stay, as nohup(1) needs.
-        libc::signal(libc::SIGPIPE, libc::SIG_DFL);
-        libc::signal(libc::SIGXFSZ, libc::SIG_DFL);
-        libc::sigprocmask(libc::SIG_SETMASK, &prepared.signal_mask, ptr::null_mut());
-        // Last: nothing above is in its list.
+        // After everything that is not in its list, and before the wait: the kernel compiles it meanwhile.
         for (index, filter) in prepared.filters.iter().enumerate() {
             // Instructions of eight bytes (linux/filter.h); the file is libseccomp's and its length a multiple.
             let program = libc::sock_fprog {
@@ -425,6 +417,14 @@ fn second(prepared: &Prepared, plumbing: &Plumbing, reaper: libc::pid_t) -> ! {
             let result = libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, 0, &program);
             report.check(Step::Seccomp, index, result);
         }
+        wait_for(plumbing.ready.0, false);
+        report.say(Step::Ready, 0, 0);
+        wait_for(plumbing.release, true);
+        // This process ignores SIGPIPE (Rust's runtime) and SIGXFSZ (`sys::harden`); a command expects the default.
+        // Other dispositions are the caller's and stay, as nohup(1) needs.
+        libc::signal(libc::SIGPIPE, libc::SIG_DFL);
+        libc::signal(libc::SIGXFSZ, libc::SIG_DFL);
+        libc::sigprocmask(libc::SIG_SETMASK, &prepared.signal_mask, ptr::null_mut());
         execute(report, prepared);
     }
 }
