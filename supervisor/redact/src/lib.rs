@@ -31,6 +31,7 @@
 mod encode;
 mod escape;
 mod hit;
+mod json;
 mod literal;
 mod matcher;
 mod scan;
@@ -44,6 +45,7 @@ mod tests;
 
 pub use encode::{Encodings, UnknownEncoding};
 pub use hit::{Encoding, Hit, HitKind, Hits};
+pub use json::JsonRedactor;
 pub use matcher::{Builder, Mark, Matcher, Shapes};
 pub use shape::{Confidence, OperatorRule, Rule, RuleError, rules};
 pub use stream::Redactor;

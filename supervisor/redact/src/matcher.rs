@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::encode::{Encodings, expand};
+use crate::json::JsonRedactor;
 use crate::literal::Literals;
 use crate::shape::pattern::Pattern;
 use crate::shape::table::RULES;
@@ -224,6 +225,13 @@ impl Matcher {
     /// The state for one stream.
     pub fn redactor(&self) -> Redactor {
         Redactor::new(self.clone())
+    }
+
+    /// The state for one stream of JSON lines or of frames with `Content-Length`. With `every_line` each line
+    /// is held until it is complete; without, only lines that begin like JSON, so that a prompt between
+    /// them goes out at once.
+    pub fn json_redactor(&self, every_line: bool) -> JsonRedactor {
+        JsonRedactor::new(self.clone(), every_line)
     }
 
     /// The needles that are not looked for, by name, and why.

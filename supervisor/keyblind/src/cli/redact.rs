@@ -8,7 +8,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use keyblind_redact::{Hit, Hits, Mark, Matcher, OperatorRule, Redactor, Shapes};
+use keyblind_redact::{Hit, Hits, JsonRedactor, Mark, Matcher, OperatorRule, Redactor, Shapes};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, fcntl};
 
@@ -25,6 +25,12 @@ pub(crate) struct Args {
     /// Redact the value of this variable, in all encodings
     #[arg(long, value_name = "NAME")]
     redact_env: Vec<String>,
+    /// Redact the content of this file, whole and by its longer lines, in all encodings
+    #[arg(long, value_name = "FILE")]
+    redact_file: Vec<PathBuf>,
+    /// What the input is: in jsonl each line is JSON and stays JSON; auto tells by how a line begins
+    #[arg(long, value_name = "text|jsonl|auto", default_value = "text", value_parser = ["text", "jsonl", "auto"])]
+    format: String,
     /// A file with rules of your own beside the built-in ones, or `none` for known values only
     #[arg(long, value_name = "FILE|none")]
     rules: Option<PathBuf>,
@@ -47,7 +53,15 @@ pub(crate) fn main(args: Args) -> ExitCode {
     for skipped in matcher.skipped() {
         out::fail(0, skipped);
     }
-    if args.check.is_empty() { filter(&matcher, args.stats) } else { check(&matcher, &args.check) }
+    if args.check.is_empty() {
+        let mut engine = match args.format.as_str() {
+            "text" => Engine::Text(matcher.redactor()),
+            format => Engine::Json(matcher.json_redactor(format == "jsonl")),
+        };
+        filter(&mut engine, args.stats)
+    } else {
+        check(&matcher, &args.check)
+    }
 }
 
 fn matcher(args: &Args) -> Result<Matcher, String> {
@@ -57,6 +71,14 @@ fn matcher(args: &Args) -> Result<Matcher, String> {
             format!("--redact-env {name}: no such variable; set it or leave the option out")
         })?;
         builder = builder.needle(name, value.as_bytes());
+    }
+    for path in &args.redact_file {
+        let mut value =
+            std::fs::read(path).map_err(|e| format!("--redact-file {}: cannot read: {e}", path.display()))?;
+        let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
+        builder = builder.needle(&name, &value);
+        value.fill(0);
+        std::hint::black_box(&mut value);
     }
     match args.rules.as_deref() {
         None => {}
@@ -130,14 +152,36 @@ impl Stats {
     }
 }
 
-fn filter(matcher: &Matcher, stats: bool) -> ExitCode {
+/// What reads the stream.
+enum Engine {
+    Text(Redactor),
+    Json(JsonRedactor),
+}
+
+impl Engine {
+    fn push(&mut self, input: &[u8], output: &mut Vec<u8>) -> Hits {
+        match self {
+            Engine::Text(redactor) => redactor.push(input, output),
+            Engine::Json(redactor) => redactor.push(input, output),
+        }
+    }
+
+    fn finish(&mut self, output: &mut Vec<u8>) -> Hits {
+        match self {
+            Engine::Text(redactor) => redactor.finish(output),
+            Engine::Json(redactor) => redactor.finish(output),
+        }
+    }
+}
+
+fn filter(engine: &mut Engine, stats: bool) -> ExitCode {
     let (stdin, stdout) = (io::stdin(), io::stdout());
     // Larger pipes mean fewer switches between the processes; a file or a small limit is no error.
     for fd in [stdin.as_fd(), stdout.as_fd()] {
         fcntl(fd, FcntlArg::F_SETPIPE_SZ(1 << 20)).ok();
     }
     let mut counts = Stats::default();
-    match pump(&mut matcher.redactor(), &stdin, &stdout, &mut counts) {
+    match pump(engine, &stdin, &stdout, &mut counts) {
         Ok(()) | Err(Broken::Closed) => {
             if stats {
                 counts.print();
@@ -161,12 +205,7 @@ enum Broken {
 }
 
 /// Passes on what each read returned, so that a line is out as soon as it came.
-fn pump(
-    redactor: &mut Redactor,
-    stdin: impl AsFd,
-    stdout: impl AsFd,
-    stats: &mut Stats,
-) -> Result<(), Broken> {
+fn pump(redactor: &mut Engine, stdin: impl AsFd, stdout: impl AsFd, stats: &mut Stats) -> Result<(), Broken> {
     let mut input = vec![0; BUFFER];
     let mut output = Vec::with_capacity(BUFFER);
     loop {
@@ -269,6 +308,8 @@ mod tests {
     fn args(rules: &Path) -> Args {
         Args {
             redact_env: Vec::new(),
+            redact_file: Vec::new(),
+            format: "text".to_owned(),
             rules: Some(rules.to_owned()),
             mark: "name".to_owned(),
             stats: false,
@@ -311,10 +352,27 @@ mod tests {
         let output = tempfile::NamedTempFile::new().unwrap();
         let mut stats = Stats::default();
         let source = File::open(input.path()).unwrap();
-        assert!(pump(&mut matcher.redactor(), &source, output.as_file(), &mut stats).is_ok());
+        assert!(pump(&mut Engine::Text(matcher.redactor()), &source, output.as_file(), &mut stats).is_ok());
         let wanted = "\u{0}\u{fffd} [REDACTED:PLANTED]\nno end of line";
         assert_eq!(std::fs::read_to_string(output.path()).unwrap(), wanted);
         assert_eq!(stats.counts["PLANTED"], 1);
+    }
+
+    #[test]
+    fn lines_of_json_stay_json_and_a_files_content_is_hidden() {
+        let secret = file("  zx81-c64-amiga\n");
+        let mut args = args(Path::new("none"));
+        args.redact_file = vec![secret.path().to_owned()];
+        args.mark = "plain".to_owned();
+        let matcher = matcher(&args).unwrap();
+        let input = file("{\"a\":\"zx81-c64-\\u0061miga\"}\n");
+        let output = tempfile::NamedTempFile::new().unwrap();
+        let source = File::open(input.path()).unwrap();
+        let mut engine = Engine::Json(matcher.json_redactor(true));
+        assert!(pump(&mut engine, &source, output.as_file(), &mut Stats::default()).is_ok());
+        assert_eq!(std::fs::read_to_string(output.path()).unwrap(), "{\"a\":\"[REDACTED]\"}\n");
+        args.redact_file = vec!["/nonexistent".into()];
+        assert!(super::matcher(&args).unwrap_err().contains("/nonexistent"));
     }
 
     #[test]
