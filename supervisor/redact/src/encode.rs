@@ -133,9 +133,42 @@ fn forms(value: &[u8], set: Encodings, sink: &mut dyn FnMut(Encoding, &[u8])) {
             value.iter().for_each(|&b| hex(b, digits, &mut form));
             give(Encoding::Hex, &mut form);
         }
+        // As dumps and fingerprints print bytes (`de ad`, `de:ad`), and as languages escape them.
+        let apart: [(&[u8], &[u8], &[u8; 16]); 5] = [
+            (b"", b" ", LOWER),
+            (b"", b":", LOWER),
+            (b"", b":", UPPER),
+            (b"\\x", b"", LOWER),
+            (b"\\x", b"", UPPER),
+        ];
+        for (before, behind, digits) in apart {
+            for (n, &byte) in value.iter().enumerate() {
+                form.extend_from_slice(before);
+                hex(byte, digits, &mut form);
+                form.extend_from_slice(if n + 1 < value.len() { behind } else { b"" });
+            }
+            give(Encoding::Hex, &mut form);
+        }
+        for &byte in value {
+            form.push(b'\\');
+            form.extend([byte >> 6, byte >> 3 & 7, byte & 7].map(|digit| b'0' + digit));
+        }
+        give(Encoding::Hex, &mut form);
     }
     if set.contains(Encoding::Url) {
         url(value, &mut form, &mut give);
+    }
+    if set.contains(Encoding::Url) {
+        // Quoted-printable (RFC 2045), on one line.
+        for &byte in value {
+            if byte.is_ascii_graphic() && byte != b'=' || byte == b' ' {
+                form.push(byte);
+            } else {
+                form.push(b'=');
+                hex(byte, UPPER, &mut form);
+            }
+        }
+        give(Encoding::Url, &mut form);
     }
     if set.contains(Encoding::Json) {
         crate::escape::json(value, &mut |form| give(Encoding::Json, form));
@@ -257,6 +290,22 @@ mod tests {
         let got = all(b"abcdefgh", "base32".parse().unwrap());
         assert!(got.contains(&"MFRGGZDFMZTW".to_owned()), "{got:?}");
         assert_eq!(got.len(), 6);
+    }
+
+    #[test]
+    fn bytes_as_dumps_and_languages_write_them() {
+        let got = all(b"a/Z=9\xff", "hex".parse().unwrap());
+        for form in [
+            "61 2f 5a 3d 39 ff",
+            "61:2F:5A:3D:39:FF",
+            r"\x61\x2f\x5a\x3d\x39\xff",
+            r"\141\057\132\075\071\377",
+        ] {
+            assert!(got.contains(&form.to_owned()), "{form} missing in {got:?}");
+        }
+        assert!(
+            all("a=b\u{f6}cdef".as_bytes(), "url".parse().unwrap()).contains(&"a=3Db=C3=B6cdef".to_owned())
+        );
     }
 
     #[test]

@@ -13,9 +13,9 @@ pub enum Encoding {
     Base64,
     /// RFC 4648 base64url (`-`, `_`) at any of the three byte offsets.
     Base64Url,
-    /// Two hexadecimal digits per byte, lower or upper case.
+    /// Two hexadecimal digits per byte, lower or upper case, together, apart or as escapes; octal escapes.
     Hex,
-    /// Percent-encoding, RFC 3986 and the HTML form variant.
+    /// Percent-encoding, RFC 3986 and the HTML form variant; quoted-printable.
     Url,
     /// A JSON string's escapes, once or twice.
     Json,

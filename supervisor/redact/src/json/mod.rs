@@ -309,7 +309,7 @@ fn spans(matcher: &Matcher, text: &[u8], tokens: &[Token], nested: usize) -> Vec
         }
         crate::literal::wipe(&mut { bytes });
     }
-    found.sort_by(|a, b| (a.0.start, a.2.kind, a.0.end).cmp(&(b.0.start, b.2.kind, b.0.end)));
+    found.sort_by_key(|(range, _, hit)| (range.start, hit.kind, range.end));
     let mut merged: Vec<(Range<usize>, bool, Hit)> = Vec::new();
     for (range, quoted, hit) in found {
         match merged.last_mut() {

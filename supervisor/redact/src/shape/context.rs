@@ -73,6 +73,8 @@ pub(super) enum Join {
     Flag,
     /// `<name>value</name>`.
     Element,
+    /// `name("value")`: often a function and its argument.
+    Call,
 }
 
 /// `text[at..end]` is the telling word.
@@ -194,6 +196,7 @@ fn before_value(cursor: &mut Cursor<'_>, at: usize, end: usize) -> Result<Option
             if !cursor.peek()?.is_some_and(|b| matches!(b, b'"' | b'\'' | b'`')) {
                 return Ok(None);
             }
+            join = Join::Call;
         }
         b'>' => {
             cursor.pos += 1;
@@ -442,6 +445,7 @@ fn value(strong: bool, text: &[u8], start: usize, join: Join, mut rest: Rest, eo
     let fits = match join {
         // `secret key=…`: the sign belongs to another name, which is looked at by itself.
         Join::Blank => random_value(value, least, value.len() >= 20) && !is_assignment(value),
+        Join::Call if value.iter().all(|b| b.is_ascii_alphabetic() || *b == b'_') => false,
         _ if strong => strong_value(value, quoted, join),
         _ => {
             let number = quoted || join == Join::Env || bare_name;
