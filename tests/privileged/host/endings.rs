@@ -49,7 +49,7 @@ fn down_waits_for_runs_or_ends_them_and_leaves_nothing() {
     let down = machine.keyblind(&["down", "--end-runs"]);
     assert!(down.status.success(), "{down:?}");
     // It has ended when `down` returns.
-    assert!(!lives(pid) && !lives(service.pid()));
+    assert!(!lives(pid));
     assert!(open_scopes("r-busy").is_empty());
     assert_eq!(names(Path::new(STATE)), BTreeSet::new());
     assert!(!machine.socket.exists());

@@ -3,17 +3,18 @@
 //!
 //! - `begin:RUN[:UID]` asks for a scope; `guard:PATH` before it gives it a guard
 //! - `child` starts a process and moves it into the scope, `enter:PID` another one that is there already
-//! - `end` ends the run, `hold` waits for the end of stdin, `die` is SIGKILL
+//! - `cat:PATH` reads a file by a process in the scope, and says whether it could
+//! - `again` waits for a line on stdin; `end` ends the run, `hold` waits for the end of stdin, `die` is SIGKILL
 //! - `packet:HEX`, `long`, `descriptors:N` and `silence` use a connection of their own, kept open
 //! - `connections:N` opens so many and says how many were served; `requests:N` makes so many on one
 //! - `churn` begins and ends runs until stdin ends, whatever becomes of the service
 
 use std::fs::File;
-use std::io::{self, IoSlice, IoSliceMut, Read, Write};
+use std::io::{self, BufRead, BufReader, IoSlice, IoSliceMut, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use keyblind::registrar::client::{self, ClientError, Scope};
 use keyblind::registrar::protocol::{Access, Action, Guard, Registration, Reply, Request, Target};
@@ -31,14 +32,21 @@ struct Client {
     guards: Vec<(String, File)>,
     scope: Option<Scope>,
     children: Vec<Child>,
+    reader: Option<(ChildStdin, BufReader<ChildStdout>)>,
     kept: Vec<OwnedFd>,
 }
 
 fn main() -> io::Result<()> {
     let mut words = std::env::args().skip(1);
     let socket = words.next().unwrap_or_default();
-    let mut client =
-        Client { socket, guards: Vec::new(), scope: None, children: Vec::new(), kept: Vec::new() };
+    let mut client = Client {
+        socket,
+        guards: Vec::new(),
+        scope: None,
+        children: Vec::new(),
+        reader: None,
+        kept: Vec::new(),
+    };
     for step in words {
         let said = client.step(&step).unwrap_or_else(|error| format!("error: {error}"));
         say(&format!("{step}: {said}"))?;
@@ -78,10 +86,15 @@ impl Client {
                 self.children.push(child);
                 self.enter(pid)
             }
+            "cat" => self.cat(first.unwrap_or_default()),
             "enter" => self.enter(u32::try_from(number()?).map_err(shown)?),
             "end" => {
                 let (totals, _) = self.scope.take().ok_or("no scope")?.end().map_err(shown)?;
                 Ok(format!("denied {}", totals.denied))
+            }
+            "again" => {
+                say("again: waiting").map_err(shown)?;
+                io::stdin().read_line(&mut String::new()).map(|_| "on".to_owned()).map_err(shown)
             }
             "hold" => {
                 say("hold: holding").map_err(shown)?;
@@ -113,7 +126,7 @@ impl Client {
         let refused: Vec<String> = scope
             .not_enrolled()
             .iter()
-            .map(|(number, why)| format!("{}: {why}", self.guards[*number as usize].0))
+            .map(|(number, why)| format!("{}: {why}", self.guards[*number as usize - 1].0))
             .collect();
         self.scope = Some(scope);
         Ok(format!("begun {refused:?}"))
@@ -131,7 +144,7 @@ impl Client {
         };
         let guards: Vec<Guard> = (0..self.guards.len())
             .map(|place| Guard {
-                number: u32::try_from(place).unwrap_or_default(),
+                number: u32::try_from(place).unwrap_or_default() + 1,
                 access: Access::Read,
                 action: Action::Deny,
                 target: Target::Object { descriptor: u8::try_from(place).unwrap_or_default() },
@@ -139,6 +152,29 @@ impl Client {
             .collect();
         let objects: Vec<_> = self.guards.iter().map(|(_, file)| file.as_fd()).collect();
         offer.begin(registration, &guards, &objects)
+    }
+
+    /// The process reads nothing before it is in the scope, and stays there for the next time.
+    fn cat(&mut self, path: &str) -> Outcome {
+        const SCRIPT: &str = "while read -r path; do cat -- \"$path\" 2>&1 | tr '\\n' ' '; echo; done";
+        let reader = match self.reader.take() {
+            Some(reader) => reader,
+            None => {
+                let mut command = Command::new("/bin/sh");
+                command.args(["-c", SCRIPT]).stdin(Stdio::piped()).stdout(Stdio::piped());
+                let mut child = command.spawn().map_err(shown)?;
+                let pipes = (child.stdin.take().ok_or("no stdin")?, child.stdout.take().ok_or("no stdout")?);
+                let pid = child.id();
+                self.children.push(child);
+                self.enter(pid)?;
+                (pipes.0, BufReader::new(pipes.1))
+            }
+        };
+        let (stdin, stdout) = self.reader.insert(reader);
+        writeln!(stdin, "{path}").map_err(shown)?;
+        let mut line = String::new();
+        stdout.read_line(&mut line).map_err(shown)?;
+        Ok(line.trim_end().to_owned())
     }
 
     fn enter(&mut self, pid: u32) -> Outcome {
