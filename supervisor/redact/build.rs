@@ -211,11 +211,13 @@ fn token(rule: &Rule, number: usize, pattern: &Pattern, tables: &mut Tables) -> 
         // What `left_is_free` lets stand before a token.
         let free = !b.is_ascii_alphanumeric() || b.is_ascii_hexdigit() || b"nrtm".contains(&b);
         entry.before[usize::from(b)] |= free || pattern.has_lead() || rule.left == Left::Any;
-        entry.behind[usize::from(b)] |= match next {
-            Some(Elem::Run { class, min, .. }) => *min == 0 || class::has(*class, b),
-            Some(Elem::Lit(text)) => text.first() == Some(&b),
-            None => true,
-        };
+        // At the end of what has come so far a zero byte stands in for what will follow.
+        entry.behind[usize::from(b)] |= b == 0
+            || match next {
+                Some(Elem::Run { class, min, .. }) => *min == 0 || class::has(*class, b),
+                Some(Elem::Lit(text)) => text.first() == Some(&b),
+                None => true,
+            };
     }
     Ok(())
 }

@@ -387,6 +387,26 @@ fn a_run_before_the_fixed_text_in_every_cut() {
     );
 }
 
+/// A word of three to five bytes is found at the end of a push, whatever its place in the buffer.
+#[test]
+fn short_words_at_the_end_of_a_push() {
+    let matcher = Matcher::builder().mark(Mark::Plain).build();
+    for before in 0..40 {
+        for (word, rest) in [
+            ("ghp_", "0123456789abcdefghijABCDEFGHIJ012345"),
+            ("sk-", "0123456789abcdefghijABCDEFGHIJ012345"),
+            ("eyJ", "hbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.abcdefghij"),
+            ("glc_", "0123456789abcdefghijABCDEFGHIJ012345"),
+        ] {
+            let text = format!("{}\n{word}{rest} x", ".".repeat(before));
+            let bytes: Vec<usize> = (0..text.len()).collect();
+            let wanted = format!("{}\n[REDACTED] x", ".".repeat(before));
+            let got = cut(&matcher, text.as_bytes(), &bytes).0;
+            assert_eq!(String::from_utf8_lossy(&got), wanted);
+        }
+    }
+}
+
 #[test]
 fn the_set_for_source_code_leaves_values_alone() {
     let matcher = Matcher::builder().shapes(Shapes::Code).build();

@@ -104,11 +104,11 @@ mod tests {
                 }
                 3 => {
                     let (x, y) = (self.uuid(), self.uuid());
-                    write!(out, "{{\"id\":\"{x}\",\"trace_id\":\"{y}\",\"level\":\"info\",\"msg\":\"{a} {b} {c}\",\"took_ms\":{n}}}\n")
+                    writeln!(out, "{{\"id\":\"{x}\",\"trace_id\":\"{y}\",\"level\":\"info\",\"msg\":\"{a} {b} {c}\",\"took_ms\":{n}}}")
                 }
                 4 => {
                     let image = self.base64(400);
-                    write!(out, "![{a}](data:image/png;base64,iVBORw0KGgo{image})\n")
+                    writeln!(out, "![{a}](data:image/png;base64,iVBORw0KGgo{image})")
                 }
                 5 => write!(out, "    let {a}_{b} = self.{c}.lock().map_err(|e| Error::{n}(e))?;\n    if {a}_{b}.is_empty() {{ return Ok(None); }}\n"),
                 6 => write!(out, "Traceback (most recent call last):\n  File \"/srv/app/{a}/{b}.py\", line {n}, in {c}\n    raise ValueError(\"{a} {b}\")\nValueError: {a} {b}\n"),
@@ -123,13 +123,13 @@ mod tests {
                     let (x, y) = (self.hex(7), self.hex(7));
                     write!(out, "diff --git a/src/{a}.rs b/src/{a}.rs\nindex {x}..{y} 100644\n@@ -{n},7 +{n},9 @@ fn {b}()\n-    {c}(\"{a}\");\n+    {c}(\"{b}\");\n")
                 }
-                12 => write!(out, "2026-11-23T14:02:{:02}.{n:04}Z INFO {a}: {b} {c} 10.0.{}.{} 200 {n}us\n", n % 60, n % 255, n % 200),
+                12 => writeln!(out, "2026-11-23T14:02:{:02}.{n:04}Z INFO {a}: {b} {c} 10.0.{}.{} 200 {n}us", n % 60, n % 255, n % 200),
                 13 => {
                     let hash = self.hex(64);
                     write!(out, "{hash}  dist/{a}-{b}-{n}.tar.gz\nsha256:{hash} {c}\n")
                 }
                 14 => write!(out, "\u{1b}[32m{a}\u{1b}[0m [{:>3}%] Building CXX object src/{b}/{c}.cc.o\r\n", n % 100),
-                _ => write!(out, "The {a} {b} is described in https://docs.example.com/{a}/{b}?page={n}#{c}; ask the owner.\n"),
+                _ => writeln!(out, "The {a} {b} is described in https://docs.example.com/{a}/{b}?page={n}#{c}; ask the owner."),
             }
             .unwrap();
         }
