@@ -1,3 +1,4 @@
+#![forbid(unsafe_code)]
 //! Reports: counted always, sent where there is room.
 
 use aya_ebpf::helpers::{bpf_get_current_comm, bpf_get_current_pid_tgid, bpf_get_current_uid_gid};

@@ -1,3 +1,4 @@
+#![forbid(unsafe_code)]
 //! From an object up to the root of its file system: what do the guards of a scope say?
 
 use keyblind_abi::{Access, End, GuardKey, Label, MOST_LEVELS, Offsets, Stamp, Verdict, Walk};

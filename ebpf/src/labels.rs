@@ -1,3 +1,4 @@
+#![forbid(unsafe_code)]
 //! Labels of inodes: which object an inode is, and what was found out about it earlier.
 
 use keyblind_abi::{Label, ObjectKey, Offsets};

@@ -1,3 +1,4 @@
+#![forbid(unsafe_code)]
 //! Every map, with who writes it and who reads it. Nothing about policy is in `.rodata`.
 
 use aya_ebpf::btf_maps::InodeStorage;

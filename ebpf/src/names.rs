@@ -1,3 +1,4 @@
+#![forbid(unsafe_code)]
 //! Names of directory entries.
 
 use keyblind_abi::{GuardKey, NAME_BYTES, NameEntry, NameKey, Offsets, fold};

@@ -1,3 +1,4 @@
+#![forbid(unsafe_code)]
 //! Whose process is it, and what do the file systems of the kernel itself show?
 
 use aya_ebpf::helpers::bpf_get_current_pid_tgid;

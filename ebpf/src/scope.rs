@@ -1,3 +1,4 @@
+#![forbid(unsafe_code)]
 //! Which scope the running process is in.
 
 use keyblind_abi::{Scope, State};

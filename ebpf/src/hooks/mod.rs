@@ -1,3 +1,4 @@
+#![forbid(unsafe_code)]
 //! One file per hook, named after it.
 
 pub mod enrol;
