@@ -56,7 +56,7 @@ fn bpf_lsm(list: io::Result<String>, mounts: bool) -> Layer {
         Ok(list) => format!("no bpf in lsm= ({})", list.trim()),
         Err(error) => format!("/sys/kernel/security/lsm: {}", words(&error)),
     };
-    let evidence = format!("this build has no kernel programs; {seen}");
+    let evidence = format!("no run uses kernel programs yet; {seen}");
     let remedy = if mounts { "" } else { "not in this build; start as root for tier mount" };
     layer("BPF-LSM", State::NotBuilt, evidence, remedy)
 }

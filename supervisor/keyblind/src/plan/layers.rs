@@ -93,7 +93,7 @@ fn tier(policy: &Policy, host: &Host) -> Result<Tier, PlanError> {
 }
 
 fn no_programs() -> (String, String) {
-    ("built without kernel programs".to_owned(), "ask for tier mount, user or in-place".to_owned())
+    ("no run uses kernel programs yet".to_owned(), "ask for tier mount, user or in-place".to_owned())
 }
 
 /// What the layer is made of here, or (evidence, remedy).
@@ -120,7 +120,7 @@ fn support(layer: Layer, host: &Host, tier: Tier, network: NetworkMode) -> Resul
             Ok("own network namespace".to_owned())
         }
         Layer::NetworkLimits => missing(
-            "addresses are limited by kernel programs, which this build has not",
+            "addresses are limited by kernel programs, which no run uses yet",
             "--net loopback or none, where a network namespace can be had",
         ),
         Layer::LandlockScopes => match host.landlock_abi {

@@ -46,10 +46,10 @@ fn why(kind: FeatureKind, by_path: bool, tier: Tier, network: NetworkMode) -> Op
     Some(match kind {
         Kind::GuardInside if by_path && tier != Tier::InPlace => COVERED,
         Kind::GuardInside | Kind::LateNames => {
-            "guarded names inside granted trees need the opener or kernel programs, which this build has not"
+            "guarded names inside granted trees need the opener or kernel programs, which no run uses yet"
         }
         Kind::GuardWrite | Kind::GuardKeys => {
-            "write guards need the opener or kernel programs, which this build has not"
+            "write guards need the opener or kernel programs, which no run uses yet"
         }
         Kind::GuardNeedles => "values inside guarded files are not yet looked for in the output",
         // Refused altogether.
@@ -57,7 +57,7 @@ fn why(kind: FeatureKind, by_path: bool, tier: Tier, network: NetworkMode) -> Op
         Kind::GuardFlag | Kind::GuardAllow => "a guarded object is refused or absent, whatever its action",
         Kind::Hint => "a refusal is not yet explained on the command's stderr",
         Kind::NetworkDeny if network != NetworkMode::Host && tier != Tier::InPlace => return None,
-        Kind::NetworkDeny => "addresses are limited by kernel programs, which this build has not",
+        Kind::NetworkDeny => "addresses are limited by kernel programs, which no run uses yet",
         Kind::SocketSign => "the agent's socket is absent; signing through it is not built yet",
         Kind::SocketAllow | Kind::Devices => {
             "sockets and devices of the host are absent; letting some in is not built yet"

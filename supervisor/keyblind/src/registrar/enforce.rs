@@ -11,12 +11,10 @@ pub(super) struct Enforcement {
 impl Enforcement {
     /// Loads what can be loaded, and says of the rest why not.
     pub(super) fn start() -> Self {
-        let absent = |layer| {
-            LayerReport {
+        let absent = |layer| LayerReport {
             layer,
             enforced: false,
-            why: "this keyblind was built without kernel programs; `cargo xtask build` with its tools makes them".into(),
-        }
+            why: "this version attaches no kernel programs yet".into(),
         };
         let scopes = LayerReport {
             layer: Layer::Scope,
