@@ -9,7 +9,7 @@ use std::fmt;
 use std::ops::Range;
 
 use self::tokens::{Kind, Token, decode, tokens};
-use crate::hit::{Hit, Hits};
+use crate::hit::{Hit, HitKind, Hits};
 use crate::literal::wipe;
 use crate::matcher::Matcher;
 use crate::stream::Redactor;
@@ -24,7 +24,8 @@ const HEADER: &[u8] = b"content-length:";
 ///
 /// A line of JSON, or a `Content-Length` header with its body, is held until it is complete, and not
 /// longer than 16 MiB. In it keys and strings are replaced in part, a bare value as a whole by a string;
-/// `id`, `jsonrpc` and `method` of a JSON-RPC message are never touched.
+/// in `id`, `jsonrpc` and `method` of a JSON-RPC message only known values are, not what merely looks like a secret:
+/// a caller waits for its `id`, but who writes the message must not choose where a secret may stand.
 pub struct JsonRedactor {
     matcher: Matcher,
     /// For what is no JSON; one stream over all of it.
@@ -201,7 +202,10 @@ impl JsonRedactor {
         }
         sink.extend_from_slice(&text[done..]);
         if let Some(header) = header {
-            write_header(&self.buf[header], body.len(), out);
+            let offset = self.base + header.start as u64;
+            write_header(&self.matcher, &self.buf[header], body.len(), out)
+                .into_iter()
+                .for_each(|hit| hits.add(moved(hit, offset)));
             out.append(&mut body);
         }
     }
@@ -232,17 +236,20 @@ fn frame(text: &[u8]) -> Option<(usize, usize)> {
     }
 }
 
-/// Writes the header with the body's new length; its other lines stay.
-fn write_header(header: &[u8], len: usize, out: &mut Vec<u8>) {
+/// Writes the header with the body's new length; its other lines are text like any other.
+fn write_header(matcher: &Matcher, header: &[u8], len: usize, out: &mut Vec<u8>) -> Hits {
+    let (mut redactor, mut hits) = (matcher.redactor(), Hits::default());
     for line in header.split_inclusive(|&b| b == b'\n') {
         if line.len() > HEADER.len() && line[..HEADER.len()].eq_ignore_ascii_case(HEADER) {
-            out.extend_from_slice(&line[..HEADER.len()]);
             let ending = if line.ends_with(b"\r\n") { "\r\n" } else { "\n" };
-            out.extend_from_slice(format!(" {len}{ending}").as_bytes());
+            let counted = format!("{} {len}{ending}", String::from_utf8_lossy(&line[..HEADER.len()]));
+            redactor.push(counted.as_bytes(), out).into_iter().for_each(|hit| hits.add(hit));
         } else {
-            out.extend_from_slice(line);
+            redactor.push(line, out).into_iter().for_each(|hit| hits.add(hit));
         }
     }
+    redactor.finish(out).into_iter().for_each(|hit| hits.add(hit));
+    hits
 }
 
 fn find(matcher: &Matcher, text: &[u8]) -> Vec<Hit> {
@@ -262,18 +269,20 @@ fn range(hit: &Hit) -> Range<usize> {
 /// needs quotes.
 fn spans(matcher: &Matcher, text: &[u8], tokens: &[Token], nested: usize) -> Vec<(Range<usize>, bool, Hit)> {
     let rpc = tokens.iter().any(|t| t.kind == Kind::Key && &text[t.start..t.end] == b"jsonrpc");
-    let untouched = |token: &Token| {
+    let addresses = |token: &Token| {
         let key = token.member.and_then(|key| tokens.get(key)).map(|key| &text[key.start..key.end]);
         rpc && matches!(key, Some(b"id" | b"method" | b"jsonrpc"))
     };
     let whole = find(matcher, text);
     let mut found: Vec<(Range<usize>, bool, Hit)> = Vec::new();
-    for token in tokens.iter().filter(|token| !untouched(token)) {
+    for token in tokens {
+        let known_only = addresses(token);
+        let counts = |hit: &Hit| !known_only || hit.kind == HitKind::Needle;
         let content = &text[token.start..token.end];
         let escaped = content.contains(&b'\\');
         let (bytes, from) = if escaped { decode(content) } else { (Vec::new(), Vec::new()) };
         // In the line as it stands: what of it lies in this token, to the ends of escapes.
-        for hit in &whole {
+        for hit in whole.iter().filter(|hit| counts(hit)) {
             let (start, end) = (range(hit).start.max(token.start), range(hit).end.min(token.end));
             if start >= end {
                 continue;
@@ -301,7 +310,8 @@ fn spans(matcher: &Matcher, text: &[u8], tokens: &[Token], nested: usize) -> Vec
         let inner = inner.unwrap_or_else(|| {
             find(matcher, &bytes).into_iter().map(|hit| (range(&hit), false, hit)).collect()
         });
-        for (range, _, hit) in inner.into_iter().filter(|(range, quoted, _)| !quoted && !range.is_empty()) {
+        // A bare value of the inner JSON gets its mark without quotes: rather no JSON in there than the value.
+        for (range, _, hit) in inner.into_iter().filter(|(range, _, hit)| !range.is_empty() && counts(hit)) {
             let start = from[range.start];
             let last = from[range.end - 1];
             let end = from[from.partition_point(|&f| f <= last).min(from.len() - 1)];
@@ -371,11 +381,26 @@ mod tests {
     }
 
     #[test]
-    fn a_bare_value_becomes_a_string_and_the_call_stays() {
+    fn a_bare_value_becomes_a_string_and_a_call_has_no_hiding_place() {
         check(
             false,
             "{\"jsonrpc\":\"2.0\",\"id\":918273645546372819,\"method\":\"zx81-c64-amiga-500\",\"params\":{\"password\":\"hunter2!\",\"n\":918273645546372819}}\n",
-            "{\"jsonrpc\":\"2.0\",\"id\":918273645546372819,\"method\":\"zx81-c64-amiga-500\",\"params\":{\"password\":\"[REDACTED]\",\"n\":\"[REDACTED]\"}}\n",
+            "{\"jsonrpc\":\"2.0\",\"id\":\"[REDACTED]\",\"method\":\"[REDACTED]\",\"params\":{\"password\":\"[REDACTED]\",\"n\":\"[REDACTED]\"}}\n",
+        );
+        // What only looks like a secret is left to the caller that waits for it.
+        let id = concat!("gh", "p_0123456789abcdefghijABCDEFGHIJ012345");
+        let call = format!("{{\"jsonrpc\":\"2.0\",\"id\":\"{id}\",\"method\":\"m\"}}\n");
+        check(false, &call, &call);
+    }
+
+    #[test]
+    fn no_place_of_a_frame_or_an_inner_text_is_left_out() {
+        let frame = "Content-Length: 2\r\nX-Note: zx81-c64-amiga-500\r\n\r\n{}";
+        check(false, frame, "Content-Length: 2\r\nX-Note: [REDACTED]\r\n\r\n{}");
+        check(
+            true,
+            "{\"t\":\"{\\\"n\\\":\\u003918273645546372819}\"}\n",
+            "{\"t\":\"{\\\"n\\\":[REDACTED]}\"}\n",
         );
     }
 
