@@ -24,7 +24,8 @@
 //!   needle in its longest form (16 KiB) or 1 KiB for a shape. Longer tokens are hidden as they pass.
 //!
 //! What it cannot do: a program that *has* a secret can write it in a form that nobody lists.
-//! Everything here is computation: no I/O, no clock, no threads.
+//! Everything here is computation: no I/O, no clock, no threads. With the feature `tracing` there is also a
+//! writer that stands between `tracing_subscriber::fmt` and where its lines go.
 
 #![forbid(unsafe_code)]
 
@@ -32,6 +33,8 @@ mod encode;
 mod escape;
 mod hit;
 mod json;
+#[cfg(feature = "tracing")]
+mod layer;
 mod literal;
 mod matcher;
 mod scan;
@@ -46,6 +49,8 @@ mod tests;
 pub use encode::{Encodings, UnknownEncoding};
 pub use hit::{Encoding, Hit, HitKind, Hits};
 pub use json::JsonRedactor;
+#[cfg(feature = "tracing")]
+pub use layer::{RedactedEvent, RedactingWriter};
 pub use matcher::{Builder, Mark, Matcher, Shapes};
 pub use shape::{Confidence, OperatorRule, Rule, RuleError, rules};
 pub use stream::Redactor;
