@@ -10,7 +10,7 @@ use crate::{build, setup, vm};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Measure only what contains this; `vm`: what kernel programs cost, in instructions of a guest
+    /// Measure only what contains this; `vm`: what kernel programs cost, in instructions of a guest; `redact`: the redactor beside others
     filter: Option<String>,
 }
 
@@ -18,6 +18,11 @@ pub(crate) struct Args {
 /// object a line: `name`, `value`, `unit`, `limit`.
 pub(crate) fn main(args: &Args) -> Result<ExitCode> {
     let binary = build::build(false)?;
+    if args.filter.as_deref() == Some("redact") {
+        let mut command = shell::cargo(&["bench", "--package", "keyblind-redact", "--bench", "rivals"]);
+        shell::run(command.env("KEYBLIND_BIN", binary))?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let guest = args.filter.as_deref() == Some("vm");
     let rows = if guest {
         setup::check(setup::For::Vm)?;
