@@ -68,10 +68,10 @@ pub fn person(
     asked: Option<(&str, String)>,
     sudo_uid: Option<&str>,
 ) -> Result<Person, PersonError> {
-    let caller = known(host.uid, host.gid, false);
+    let caller = || known(host.uid, host.gid, false);
     let Some((name, asked_by)) = asked else {
         if !host.uid.is_root() {
-            return Ok(caller);
+            return Ok(caller());
         }
         let sudo =
             sudo_uid.and_then(|text| text.parse().ok()).map(Uid::from_raw).filter(|uid| !uid.is_root());
@@ -100,7 +100,7 @@ pub fn person(
         return Err(PersonError::Root { asked_by });
     }
     if found.uid == host.uid {
-        return Ok(caller);
+        return Ok(caller());
     }
     if !host.uid.is_root() || !host.switch_user {
         return Err(PersonError::NotRoot { asked_by });

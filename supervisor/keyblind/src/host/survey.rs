@@ -90,25 +90,25 @@ pub fn survey(patterns: impl IntoIterator<Item = PathBuf>) -> Survey {
 
 fn expand(base: &Path, component: Component<'_>) -> Vec<PathBuf> {
     let Some(pattern) = component.as_os_str().to_str() else { return Vec::new() };
+    let Ok(glob) = Glob::new(pattern) else { return Vec::new() };
     let Ok(entries) = fs::read_dir(base) else { return Vec::new() };
     let mut names: Vec<OsString> = entries
         .filter_map(|entry| entry.ok().map(|entry| entry.file_name()))
-        .filter(|name| like(pattern, name))
+        .filter(|name| like(&glob, name))
         .collect();
     names.sort();
     names.into_iter().map(|name| base.join(name)).collect()
 }
 
-fn like(pattern: &str, name: &OsStr) -> bool {
+fn like(glob: &Glob, name: &OsStr) -> bool {
     let hidden = name.as_bytes().first() == Some(&b'.');
-    (!hidden || pattern.starts_with('.'))
-        && Glob::new(pattern).is_ok_and(|glob| glob.matches(name.as_bytes()))
+    (!hidden || glob.as_str().starts_with('.')) && glob.matches(name.as_bytes())
 }
 
 /// Real names of directories: most patterns share theirs with others, and to follow each path from the root would be
 /// most of the system calls of a start.
 #[derive(Default)]
-struct Parents(BTreeMap<PathBuf, Option<PathBuf>>);
+struct Parents(BTreeMap<OsString, Option<PathBuf>>);
 
 impl Parents {
     fn look(&mut self, path: PathBuf) -> Option<Found> {
@@ -136,10 +136,10 @@ impl Parents {
         let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
             return fs::canonicalize(path).ok();
         };
-        if !self.0.contains_key(parent) {
-            self.0.insert(parent.to_owned(), fs::canonicalize(parent).ok());
+        if !self.0.contains_key(parent.as_os_str()) {
+            self.0.insert(parent.into(), fs::canonicalize(parent).ok());
         }
-        Some(self.0.get(parent)?.as_ref()?.join(name))
+        Some(self.0.get(parent.as_os_str())?.as_ref()?.join(name))
     }
 }
 

@@ -1,5 +1,6 @@
 //! Paths of a policy → paths of this run.
 
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use super::{PlanError, Request};
@@ -54,6 +55,13 @@ pub(super) const KERNEL_FILES: [&str; 6] = [
 
 /// Places that are private to a run, whatever policy says about the host's.
 pub(super) const PRIVATE: [&str; 2] = ["/tmp", "/dev/shm"];
+
+/// Whether `path` is `tree` or lies below it. Both are absolute and tidy, so their text tells; to take paths apart
+/// for every pair of them would be most of a plan's time.
+pub(super) fn lies_in(path: &Path, tree: &Path) -> bool {
+    let (path, tree) = (path.as_os_str().as_bytes(), tree.as_os_str().as_bytes());
+    tree == b"/" || path.strip_prefix(tree).is_some_and(|below| matches!(below, [] | [b'/', ..]))
+}
 
 /// Every path that [`super::plan`] needs to know of.
 pub fn wanted(policy: &Policy, roots: &Roots<'_>) -> Vec<PathBuf> {
@@ -170,13 +178,13 @@ fn place(found: &Found, writable: bool, layered: bool) -> Option<Place> {
 
 fn without_repetition(mut places: Vec<Place>) -> Vec<Place> {
     // Stable, and writable first, so that of two entries for one path the wider one stays.
-    places.sort_by(|a, b| a.path.cmp(&b.path).then(b.writable.cmp(&a.writable)));
+    places.sort_by(|a, b| a.path.as_os_str().cmp(b.path.as_os_str()).then(b.writable.cmp(&a.writable)));
     let mut kept: Vec<Place> = Vec::new();
     for place in places {
         let covered = kept.iter().any(|outer| {
             outer.path == place.path
                 || (outer.kind == Kind::Directory
-                    && place.path.starts_with(&outer.path)
+                    && lies_in(&place.path, &outer.path)
                     && outer.writable >= place.writable)
         });
         if !covered {

@@ -1,11 +1,11 @@
 //! The tree of a run, from nothing: what is not put here is not there.
 
 use std::collections::BTreeSet;
-use std::ffi::CString;
+use std::ffi::{CString, OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use super::places::{FROZEN, KERNEL_FILES, PRIVATE, Place, SYSFS};
+use super::places::{FROZEN, KERNEL_FILES, PRIVATE, Place, SYSFS, lies_in};
 use super::tripwires::{Coverage, Tripwire};
 use super::{PlanError, Request};
 use crate::host::{Kind, Survey};
@@ -79,7 +79,7 @@ struct Tree<'a> {
     home: Option<&'a Path>,
     mounts: Vec<Mount>,
     /// Directories of our own making.
-    made: BTreeSet<PathBuf>,
+    made: BTreeSet<OsString>,
     /// Trees of the host; their directories are there already.
     bound: Vec<PathBuf>,
 }
@@ -181,12 +181,12 @@ impl Tree<'_> {
         self.directory(Path::new("/run"))?;
         self.directory(Path::new("/var"))?;
         for (target, at) in [("../tmp", VAR_TMP), ("../run", "/var/run")] {
-            if self.made.contains(Path::new(at)) {
+            if self.made.contains(OsStr::new(at)) {
                 continue;
             }
             self.mounts.push(Mount::Link { target: c_text(target)?, at: c_text(at)? });
         }
-        if self.made.contains(Path::new(LAYERS)) {
+        if self.made.contains(OsStr::new(LAYERS)) {
             self.mounts.push(Mount::Detach { at: c_text(LAYERS)? });
         }
         Ok(())
@@ -243,8 +243,9 @@ impl Tree<'_> {
 
     fn directory(&mut self, path: &Path) -> Result<(), PlanError> {
         self.parents(path)?;
-        if !self.is_bound(path) && self.made.insert(path.to_owned()) {
-            let own = self.home.is_some_and(|home| path.starts_with(home) && path != home);
+        if !self.made.contains(path.as_os_str()) && !self.is_bound(path) {
+            self.made.insert(path.into());
+            let own = self.home.is_some_and(|home| lies_in(path, home) && path != home);
             self.mounts.push(Mount::Dir { at: c_path(path)?, mode: 0o755, own });
         }
         Ok(())
@@ -259,7 +260,7 @@ impl Tree<'_> {
 
     /// Whether the path lies in something that the host brings along.
     fn is_bound(&self, path: &Path) -> bool {
-        self.bound.iter().any(|bound| path.starts_with(bound) && path != bound)
+        self.bound.iter().any(|bound| lies_in(path, bound) && path != bound)
     }
 }
 

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::NotEnforced;
-use super::places::Place;
+use super::places::{Place, lies_in};
 use crate::host::{Found, Kind, Survey};
 use crate::policy::{Access, Action, Policy, Roots, Tier};
 
@@ -53,7 +53,7 @@ pub(super) fn decide(
             for found in survey.get(&path) {
                 let guard = Guarded { id: &guard.id.value, reason: &guard.reason };
                 for (path, directory) in names(found) {
-                    let granted = places.iter().any(|place| path.starts_with(&place.path));
+                    let granted = places.iter().any(|place| lies_in(path, &place.path));
                     if granted && tier == Tier::InPlace {
                         not_enforced.push(guard.gap(format!(
                             "{} lies in a granted tree, and without mounts nothing can be left out of it",
@@ -74,11 +74,13 @@ pub(super) fn decide(
             }
         }
     }
-    tripwires.retain({
-        // A guard that came later may hold the directory of one that came earlier.
-        let all = tripwires.clone();
-        move |one| !all.iter().any(|other| other.path != one.path && one.path.starts_with(&other.path))
-    });
+    // A guard that came later may hold the directory of one that came earlier.
+    let held: Vec<bool> = tripwires
+        .iter()
+        .map(|one| tripwires.iter().any(|other| other.path != one.path && lies_in(&one.path, &other.path)))
+        .collect();
+    let mut held = held.into_iter();
+    tripwires.retain(|_| !held.next().unwrap_or_default());
     tripwires
 }
 
@@ -113,5 +115,5 @@ impl Guarded<'_> {
 }
 
 fn inside(tripwires: &[Tripwire], path: &Path) -> bool {
-    tripwires.iter().any(|tripwire| path.starts_with(&tripwire.path))
+    tripwires.iter().any(|tripwire| lies_in(path, &tripwire.path))
 }

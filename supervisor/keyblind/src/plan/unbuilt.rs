@@ -13,15 +13,14 @@ pub(super) fn check(
     let mut wanted: Vec<(String, Origin)> = Vec::new();
     let mut missing: Vec<(&'static str, Vec<String>)> = Vec::new();
     for feature in policy.features() {
-        let guard = feature.guard.as_ref().and_then(|id| policy.guard(id));
-        let by_path = guard.is_some_and(|guard| guard.name.is_empty());
+        let by_path = feature.guard.is_some_and(|guard| guard.name.is_empty());
         let Some(why) = why(feature.kind, by_path, tier, network) else { continue };
         let covered = why == COVERED;
         if !feature.origin.is_built_in() && !covered {
-            wanted.push((feature.to_string(), feature.origin));
+            wanted.push((feature.to_string(), feature.origin.into_owned()));
             continue;
         }
-        let what = guard.map_or_else(|| feature.what.clone(), |guard| guard.id.value.clone());
+        let what = feature.guard.map_or_else(|| feature.to_string(), |guard| guard.id.value.clone());
         match missing.iter_mut().find(|(have, _)| *have == why) {
             Some((_, list)) if list.contains(&what) => {}
             Some((_, list)) => list.push(what),

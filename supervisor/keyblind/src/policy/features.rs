@@ -1,5 +1,6 @@
 //! What a policy asks for that needs a mechanism of its own, so that `plan` can refuse or report what is not there.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use super::{
@@ -56,58 +57,61 @@ pub enum FeatureKind {
     Tool,
 }
 
-/// One thing that a policy asks for. Shown as the key and its value.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Feature {
+/// One thing that a policy asks for. Shown as the key and its value, such as ``guard `project.dotenv`: action mask``.
+#[derive(Debug, Clone)]
+pub struct Feature<'p> {
     /// Which mechanism it needs.
     pub kind: FeatureKind,
-    /// What was asked for, such as ``guard `project.dotenv`: action mask``.
-    pub what: String,
-    /// The id of the guard that asks, if it is one.
-    pub guard: Option<String>,
+    /// The guard that asks, if it is one.
+    pub guard: Option<&'p Guard>,
     /// Where. Built in for what the built-in default asks for too, even when an operator repeats it.
-    pub origin: Origin,
+    pub origin: Cow<'p, Origin>,
+    /// What was asked for; of a guard, without its name: it is put in words only where somebody reads it.
+    what: Cow<'static, str>,
 }
 
-impl fmt::Display for Feature {
+impl Feature<'_> {
+    fn is_same(&self, other: &Feature<'_>) -> bool {
+        let id = |feature: &Feature<'_>| feature.guard.map(|guard| guard.id.value.clone());
+        self.kind == other.kind && self.what == other.what && id(self) == id(other)
+    }
+}
+
+impl fmt::Display for Feature<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.what)
+        match self.guard {
+            Some(guard) => write!(f, "guard `{}`: {}", guard.id.value, self.what),
+            None => f.write_str(&self.what),
+        }
     }
 }
 
 impl Policy {
     /// Everything that this policy asks for and that needs a mechanism of its own, the guards' first.
     /// What the built-in default asks for has a built-in origin; everything else is an operator's wish.
-    pub fn features(&self) -> Vec<Feature> {
+    pub fn features(&self) -> Vec<Feature<'_>> {
         let mut asked = self.asked();
         if asked.iter().any(|feature| !feature.origin.is_built_in())
             && let Ok(default) = BuiltIn::Default.policy()
         {
             let default = default.asked();
             for feature in &mut asked {
-                let same =
-                    default.iter().find(|have| (have.kind, &have.what) == (feature.kind, &feature.what));
-                if let Some(same) = same {
-                    feature.origin = same.origin.clone();
+                if let Some(same) = default.iter().find(|have| have.is_same(feature)) {
+                    feature.origin = Cow::Owned(same.origin.clone().into_owned());
                 }
             }
         }
         asked
     }
 
-    fn asked(&self) -> Vec<Feature> {
+    fn asked(&self) -> Vec<Feature<'_>> {
         use FeatureKind as Kind;
-        let of_guards = self.guards.iter().flat_map(|guard| {
-            self.of_guard(guard).into_iter().map(|(kind, origin, what)| Feature {
-                kind,
-                what: format!("guard `{}`: {what}", guard.id.value),
-                guard: Some(guard.id.value.clone()),
-                origin: origin.clone(),
-            })
-        });
-        let mut asked: Vec<Feature> = of_guards.collect();
-        let mut add = |kind, origin: &Origin, what: String| {
-            asked.push(Feature { kind, what, guard: None, origin: origin.clone() });
+        let mut asked = Vec::with_capacity(self.guards.len() * 2);
+        for guard in &self.guards {
+            self.of_guard(guard, &mut asked);
+        }
+        let mut add = |kind, origin, what: String| {
+            asked.push(Feature { kind, what: what.into(), guard: None, origin: Cow::Borrowed(origin) });
         };
         if self.run.hint.value {
             add(Kind::Hint, &self.run.hint.origin, "run.hint".to_owned());
@@ -161,34 +165,36 @@ impl Policy {
         asked
     }
 
-    fn of_guard<'g>(&'g self, guard: &'g Guard) -> Vec<(FeatureKind, &'g Origin, &'static str)> {
+    fn of_guard<'p>(&'p self, guard: &'p Guard, asked: &mut Vec<Feature<'p>>) {
         use FeatureKind as Kind;
         let origin = guard.origin();
         let action = &guard.action.origin;
-        let mut asked = Vec::new();
+        let mut add = |kind, origin: &'p Origin, what: &'static str| {
+            let (what, origin) = (Cow::Borrowed(what), Cow::Borrowed(origin));
+            asked.push(Feature { kind, what, guard: Some(guard), origin });
+        };
         match guard.action.value {
             Action::Deny => {}
-            Action::Hide => asked.push((Kind::GuardHide, action, "action hide")),
-            Action::Mask => asked.push((Kind::GuardMask, action, "action mask")),
-            Action::Flag => asked.push((Kind::GuardFlag, action, "action flag")),
-            Action::Allow => asked.push((Kind::GuardAllow, action, "action allow")),
+            Action::Hide => add(Kind::GuardHide, action, "action hide"),
+            Action::Mask => add(Kind::GuardMask, action, "action mask"),
+            Action::Flag => add(Kind::GuardFlag, action, "action flag"),
+            Action::Allow => add(Kind::GuardAllow, action, "action allow"),
         }
         if guard.access == Access::Write {
-            asked.push((Kind::GuardWrite, origin, "access write"));
+            add(Kind::GuardWrite, origin, "access write");
         } else if let Some(grant) = guard.path.iter().find_map(|path| self.grant(&path.value)) {
             // Whoever grants the tree asks for what is needed in it.
             let asks = if origin.is_built_in() { &grant.origin } else { origin };
-            asked.push((Kind::GuardInside, asks, "inside a granted tree"));
+            add(Kind::GuardInside, asks, "inside a granted tree");
         } else if !guard.name.is_empty() {
-            asked.push((Kind::GuardInside, origin, "inside a granted tree"));
+            add(Kind::GuardInside, origin, "inside a granted tree");
         }
         if guard.keys.is_some() {
-            asked.push((Kind::GuardKeys, origin, "keys"));
+            add(Kind::GuardKeys, origin, "keys");
         }
         if guard.needles {
-            asked.push((Kind::GuardNeedles, origin, "needles"));
+            add(Kind::GuardNeedles, origin, "needles");
         }
-        asked
     }
 
     /// What of `files` grants `path`, as far as that can be said without knowing home and project. An operator's

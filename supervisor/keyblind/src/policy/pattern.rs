@@ -2,7 +2,7 @@
 //! (`~/.config/git`, `/lib*`). All are pure and know no file system; `plan` resolves paths.
 
 use std::borrow::Cow;
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -185,12 +185,14 @@ pub struct PathPattern {
     /// Where it begins.
     pub base: Base,
     rest: Text,
+    /// Whether `rest` has a `*`: asked of every guard and every grant at each start.
+    star: bool,
 }
 
 impl PathPattern {
     /// A base and nothing below it.
     pub(super) fn of(base: Base) -> PathPattern {
-        PathPattern { base, rest: Cow::Borrowed("") }
+        PathPattern { base, rest: Cow::Borrowed(""), star: false }
     }
 
     /// Reads an absolute path, `~`, `~/…`, `${project}` or `${project}/…`. Doubled and trailing slashes and
@@ -207,13 +209,14 @@ impl PathPattern {
             }
         }
         let rest = if untidy { tidy(rest) } else { rest.to_owned() };
-        Ok(PathPattern { base, rest: Cow::Owned(rest) })
+        Ok(PathPattern { base, star: rest.contains('*'), rest: Cow::Owned(rest) })
     }
 
     /// A path of a built-in policy: tests have read it with [`PathPattern::new`], and found it tidy.
     pub(super) fn known(text: &'static str) -> Result<PathPattern, PatternError> {
         let (base, rest) = based(text)?;
-        Ok(PathPattern { base, rest: Cow::Borrowed(rest.strip_prefix('/').unwrap_or(rest)) })
+        let rest = rest.strip_prefix('/').unwrap_or(rest);
+        Ok(PathPattern { base, star: rest.contains('*'), rest: Cow::Borrowed(rest) })
     }
 
     /// What follows the base, without a slash in front; empty for the base itself.
@@ -223,13 +226,22 @@ impl PathPattern {
 
     /// Whether a component holds a `*`, so that the path stands for whatever exists.
     pub fn has_glob(&self) -> bool {
-        self.rest.contains('*')
+        self.star
     }
 
     /// The absolute path in a run, still with its `*`. `None` for a path under a home that does not exist.
     pub fn resolve(&self, roots: &Roots<'_>) -> Option<PathBuf> {
         let base = self.base_path(roots)?;
-        Some(if self.rest.is_empty() { base.to_path_buf() } else { base.join(&*self.rest) })
+        // One allocation: there are hundreds of paths on the way to each run.
+        let mut path = OsString::with_capacity(base.as_os_str().len() + 1 + self.rest.len());
+        path.push(base);
+        if !self.rest.is_empty() {
+            if !base.as_os_str().as_bytes().ends_with(b"/") {
+                path.push("/");
+            }
+            path.push(&*self.rest);
+        }
+        Some(path.into())
     }
 
     /// Whether `path`, absolute and without `..`, is what the pattern stands for or lies below it.
@@ -249,8 +261,7 @@ impl PathPattern {
         if whole || self.base != other.base {
             return whole;
         }
-        // Asked of every guard and every grant at each start; most have no star.
-        if !self.rest.as_bytes().contains(&b'*') {
+        if !self.star {
             let below = other.rest.as_bytes().strip_prefix(self.rest.as_bytes());
             return below.is_some_and(|below| self.rest.is_empty() || matches!(below, [] | [b'/', ..]));
         }

@@ -5,7 +5,7 @@ use std::fs;
 use std::time::Duration;
 
 use keyblind_events::{
-    Access, Context, End as EventEnd, Errno, Kind, Label, Labels, LayerState, Lost, Object, Operation,
+    Access, Context, End as EventEnd, Errno, Event, Kind, Label, Labels, LayerState, Lost, Object, Operation,
     Outcome, Place, Process, Recorder, Redacted, RunEnded, RunId, RunStarted, Secret, SessionId, Sink,
     Status, Tally, User, Verdict,
 };
@@ -64,8 +64,8 @@ impl Record {
         &self.recorder.context().run
     }
 
-    /// The first event of a run. It must be on record before anything of the command runs.
-    pub(super) fn started(&mut self, materials: &Materials, matcher: &Matcher) -> Result<(), JournalError> {
+    /// The first event of a run, not yet written.
+    pub(super) fn compose_started(&mut self, materials: &Materials, matcher: &Matcher) -> Event {
         let plan = &materials.plan;
         self.recorder.amend(|context| {
             context.tier = Some(event_tier(plan.tier));
@@ -90,8 +90,12 @@ impl Record {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             kernel: uname().ok().map(|name| name.release().to_string_lossy().into_owned()),
         };
-        let event = self.recorder.event(Kind::RunStarted(Box::new(started)));
-        self.journal.append(&event)
+        self.recorder.event(Kind::RunStarted(Box::new(started)))
+    }
+
+    /// Writes the first event. It must be on record before anything of the command runs.
+    pub(super) fn started(&mut self, event: &Event) -> Result<(), JournalError> {
+        self.journal.append(event)
     }
 
     /// An attempt on a tripwire.
@@ -181,7 +185,7 @@ impl Record {
         }
     }
 
-    fn write(&mut self, event: &keyblind_events::Event) {
+    fn write(&mut self, event: &Event) {
         if let Err(error) = self.journal.append(event) {
             self.failed.get_or_insert_with(|| error.to_string());
         }

@@ -8,7 +8,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, chown, fchown};
 use std::path::{Path, PathBuf};
 
-use keyblind_events::Stream;
+use keyblind_events::{Event, Stream};
 use keyblind_redact::Matcher;
 use nix::fcntl::{FcntlArg, OFlag, fcntl, open};
 use nix::sys::stat::Mode;
@@ -70,7 +70,7 @@ pub(super) fn start(
     record: &mut Record,
 ) -> Result<Started, RunError> {
     loop {
-        match attempt(options, materials) {
+        match attempt(options, materials, record) {
             Ok(pending) => return finish(pending, materials, record),
             // What a host lets a user do shows only when it is tried; what is left is planned again, and refused if
             // policy asks for more. Any other failure is no reason to run with less.
@@ -84,13 +84,14 @@ pub(super) fn start(
 
 struct Pending {
     waiting: Waiting,
+    started: Event,
     ours: OurEnds,
     matcher: Matcher,
     tripwires: Option<Tripwires>,
     leavings: Leavings,
 }
 
-fn attempt(options: &Options, materials: &Materials) -> Result<Pending, RunError> {
+fn attempt(options: &Options, materials: &Materials, record: &mut Record) -> Result<Pending, RunError> {
     let plan = &materials.plan;
     let (mut leavings, cgroup) = host_objects(plan, materials)?;
     let result = (|| {
@@ -101,14 +102,15 @@ fn attempt(options: &Options, materials: &Materials) -> Result<Pending, RunError
         let mut waiting = spawn(&prepared).map_err(RunError::Spawn)?;
         // The child's ends of the streams: open here, they would keep the streams from ending.
         drop(prepared);
-        // Built while the child builds its tree.
+        // Made while the child builds its tree.
         let matcher = materials.matcher();
+        let started = record.compose_started(materials, &matcher);
         waiting.ready().map_err(RunError::Spawn)?;
-        Ok((waiting, ours, matcher, tripwires))
+        Ok((waiting, started, ours, matcher, tripwires))
     })();
     match result {
-        Ok((waiting, ours, matcher, tripwires)) => {
-            Ok(Pending { waiting, ours, matcher, tripwires, leavings })
+        Ok((waiting, started, ours, matcher, tripwires)) => {
+            Ok(Pending { waiting, started, ours, matcher, tripwires, leavings })
         }
         Err(error) => {
             leavings.remove();
@@ -118,8 +120,8 @@ fn attempt(options: &Options, materials: &Materials) -> Result<Pending, RunError
 }
 
 fn finish(pending: Pending, materials: &Materials, record: &mut Record) -> Result<Started, RunError> {
-    let Pending { waiting, ours, matcher, tripwires, mut leavings } = pending;
-    let result = record.started(materials, &matcher).map_err(RunError::from).and_then(|()| {
+    let Pending { waiting, started, ours, matcher, tripwires, mut leavings } = pending;
+    let result = record.started(&started).map_err(RunError::from).and_then(|()| {
         let command = materials
             .shown_command(&matcher)
             .into_iter()

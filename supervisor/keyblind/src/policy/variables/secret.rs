@@ -4,22 +4,32 @@
 //! name alone is not enough for values that are words, paths, hosts or numbers.
 
 /// Parts of names, between underscores, that say "secret".
-const WORDS: &str = "\
-    KEY KEYS APIKEY TOKEN TOKENS SECRET SECRETS PASSWORD PASSWORDS PASSWD PASS PWD PASSPHRASE \
-    PASSCODE PIN CREDENTIAL CREDENTIALS CREDS AUTH AUTHORIZATION BEARER JWT PAT DSN PRIVATE COOKIE \
-    SALT SIGNATURE WEBHOOK OTP";
+#[rustfmt::skip]
+const WORDS: [&[u8]; 30] = [
+    b"KEY", b"KEYS", b"APIKEY", b"TOKEN", b"TOKENS", b"SECRET", b"SECRETS", b"PASSWORD", b"PASSWORDS",
+    b"PASSWD", b"PASS", b"PWD", b"PASSPHRASE", b"PASSCODE", b"PIN", b"CREDENTIAL", b"CREDENTIALS", b"CREDS",
+    b"AUTH", b"AUTHORIZATION", b"BEARER", b"JWT", b"PAT", b"DSN", b"PRIVATE", b"COOKIE", b"SALT",
+    b"SIGNATURE", b"WEBHOOK", b"OTP",
+];
 
 /// Ends of such parts, for names that do not separate them (`DBPASSWORD`, `apiToken`).
-const ENDS: &str = "TOKEN SECRET PASSWORD PASSWD PASSPHRASE APIKEY CREDENTIAL CREDENTIALS";
+#[rustfmt::skip]
+const ENDS: [&[u8]; 8] = [
+    b"TOKEN", b"SECRET", b"PASSWORD", b"PASSWD", b"PASSPHRASE", b"APIKEY", b"CREDENTIAL", b"CREDENTIALS",
+];
 
 /// Values that are words of configuration, or passwords that are words: redacting them spoils output and hides
 /// nothing.
-const COMMON: &str = "\
-    access account always amazon application audience automatic azure bearer changeme client default \
-    delete develop development disable disabled docker enable enabled example external github gitlab \
-    google hidden inherit internal keyring linux localhost manual master notset oauth2 optional \
-    password postgres postgresql private prompt production public release required sandbox secret \
-    service session staging string system testing ubuntu undefined unknown username warning";
+#[rustfmt::skip]
+const COMMON: [&[u8]; 58] = [
+    b"access", b"account", b"always", b"amazon", b"application", b"audience", b"automatic", b"azure",
+    b"bearer", b"changeme", b"client", b"default", b"delete", b"develop", b"development", b"disable",
+    b"disabled", b"docker", b"enable", b"enabled", b"example", b"external", b"github", b"gitlab", b"google",
+    b"hidden", b"inherit", b"internal", b"keyring", b"linux", b"localhost", b"manual", b"master", b"notset",
+    b"oauth2", b"optional", b"password", b"postgres", b"postgresql", b"private", b"prompt", b"production",
+    b"public", b"release", b"required", b"sandbox", b"secret", b"service", b"session", b"staging", b"string",
+    b"system", b"testing", b"ubuntu", b"undefined", b"unknown", b"username", b"warning",
+];
 
 /// No word of [`COMMON`] is longer, in bytes.
 const LONGEST_COMMON: usize = 11;
@@ -62,10 +72,8 @@ fn secret_name(name: &[u8]) -> bool {
     if name == b"PWD" || name == b"OLDPWD" {
         return false;
     }
-    name.split(|byte| !byte.is_ascii_alphanumeric()).any(|part| {
-        WORDS.split(' ').any(|word| word.as_bytes() == part)
-            || ENDS.split(' ').any(|end| part.ends_with(end.as_bytes()))
-    })
+    name.split(|byte| !byte.is_ascii_alphanumeric())
+        .any(|part| WORDS.contains(&part) || ENDS.iter().any(|end| part.ends_with(end)))
 }
 
 /// Values that are not secrets whatever they are called.
@@ -79,7 +87,7 @@ fn number(value: &[u8]) -> bool {
 
 fn common(value: &[u8]) -> bool {
     let word = value.len() <= LONGEST_COMMON && value.iter().all(u8::is_ascii_alphanumeric);
-    word && COMMON.split(' ').any(|word| word.as_bytes().eq_ignore_ascii_case(value))
+    word && COMMON.iter().any(|word| word.eq_ignore_ascii_case(value))
 }
 
 /// A path, or a list of them, unless a component is as random as a key: those of AWS may begin with a slash.
@@ -207,7 +215,7 @@ mod tests {
 
     #[test]
     fn no_common_word_is_too_long_to_be_found() {
-        assert_eq!(COMMON.split(' ').map(str::len).max(), Some(LONGEST_COMMON));
+        assert_eq!(COMMON.iter().map(|word| word.len()).max(), Some(LONGEST_COMMON));
     }
 
     #[test]
