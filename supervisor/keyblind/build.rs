@@ -13,6 +13,8 @@ mod probes;
 mod reaper;
 #[path = "build/seccomp.rs"]
 mod seccomp;
+#[path = "build/unwinder.rs"]
+mod unwinder;
 
 use std::error::Error;
 use std::path::PathBuf;
@@ -26,5 +28,6 @@ fn main() -> Result<(), Box<dyn Error>> {
     seccomp::build(&out)?;
     policy::build(&out)?;
     probes::build(&out)?;
+    unwinder::link();
     reaper::build(&out)
 }

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io;
+use std::mem::ManuallyDrop;
 use std::os::fd::AsRawFd;
 use std::time::{Duration, Instant};
 
@@ -52,8 +53,12 @@ pub(super) fn watch(
         .enable_all()
         .build()
         .map_err(RunError::system("start the run's loop"))?;
+    // The process ends with the run, and its caller waits for that end: what only frees memory and descriptors is left
+    // to the kernel, here and below.
+    let runtime = ManuallyDrop::new(runtime);
     let Started { running, ours, matcher, tripwires, mut leavings } = started;
     let failed = || RunError::system("connect the run's streams");
+    let matcher = ManuallyDrop::new(matcher);
     let (reporter, redactions) = Reporter::new();
     let counts = reporter.counts();
     let end = End::new().map_err(failed())?;
@@ -106,7 +111,8 @@ pub(super) fn watch(
     runtime.block_on(watch.until_drained(pumps));
     let (ended, stopped, killing) = (watch.ended, watch.stopped.take(), std::mem::take(&mut watch.killing));
     // The terminal's modes come back before the last line on it.
-    let Watch { running, caller, .. } = watch;
+    let Watch { running, caller, sources, .. } = watch;
+    let _left_to_the_kernel = ManuallyDrop::new(sources);
     drop(caller);
     record.lost_redactions(counts.lost());
     record.tally().redacted = counts.redacted();

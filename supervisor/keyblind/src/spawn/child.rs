@@ -307,40 +307,59 @@ pub(super) fn sweeper(
     let argv =
         [c"keyblind-sweeper".as_ptr(), c"sweep".as_ptr(), names[0].as_ptr(), names[1].as_ptr(), ptr::null()];
     let envp: [*const libc::c_char; 1] = [ptr::null()];
-    // SAFETY: a plain fork; the child makes raw system calls on numbers and on strings made above. Its own signal
-    // mask is full from here on, so that a Ctrl-C for the run does not reach it.
+    let sweeper = Sweeper { reaper, kept, parents_end, argv: argv.as_ptr(), envp: envp.as_ptr() };
+    // Memory is lent, not copied: to copy the page tables of this process would be most of what a sweeper costs.
+    let mut stack = vec![0u128; SWEEPERS_STACK / size_of::<u128>()];
+    let top = stack.as_mut_ptr_range().end;
+    // SAFETY: this thread sleeps until the child has executed its program or is gone (CLONE_VFORK, clone(2)), so
+    // everything that the child uses outlives its use, and nothing is used by both at once; the child has a stack of
+    // its own, aligned for any ABI. Its signal mask is full, so that no handler runs in it and a Ctrl-C for the run
+    // does not reach it.
     unsafe {
         let mut old: libc::sigset_t = std::mem::zeroed();
         let mut all: libc::sigset_t = std::mem::zeroed();
         libc::sigfillset(&mut all);
         libc::sigprocmask(libc::SIG_SETMASK, &all, &mut old);
-        let pid = libc::syscall(libc::SYS_clone, libc::SIGCHLD, 0, 0, 0, 0);
-        if pid == 0 {
-            libc::setsid();
-            libc::close(parents_end);
-            libc::syscall(libc::SYS_close_range, 0, 2, 0);
-            for (target, fd) in kept.into_iter().enumerate() {
-                libc::dup2(fd, target as RawFd + 3);
-            }
-            libc::syscall(libc::SYS_close_range, 6, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC);
-            // It removes what belongs to its user; that takes no capability.
-            libc::syscall(libc::SYS_capset, CAPABILITIES.as_ptr(), NO_CAPABILITY.as_ptr());
-            libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-            libc::chdir(c"/".as_ptr());
-            let empty = c"".as_ptr();
-            libc::syscall(
-                libc::SYS_execveat,
-                reaper,
-                empty,
-                argv.as_ptr(),
-                envp.as_ptr(),
-                libc::AT_EMPTY_PATH,
-            );
-            libc::_exit(GAVE_UP);
-        }
+        let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD;
+        let pid = libc::clone(sweep, top.cast(), flags, ptr::from_ref(&sweeper).cast_mut().cast());
         let failed = (pid < 0).then(io::Error::last_os_error);
         libc::sigprocmask(libc::SIG_SETMASK, &old, ptr::null_mut());
-        failed.map_or(Ok(pid as libc::pid_t), Err)
+        failed.map_or(Ok(pid), Err)
+    }
+}
+
+/// For a dozen system calls and no more.
+const SWEEPERS_STACK: usize = 16 * 1024;
+
+/// What [`sweep`] needs, on the stack of the thread that sleeps meanwhile.
+struct Sweeper {
+    reaper: RawFd,
+    kept: [RawFd; 3],
+    parents_end: RawFd,
+    argv: *const *const libc::c_char,
+    envp: *const *const libc::c_char,
+}
+
+/// The sweeper's process until it executes its program.
+extern "C" fn sweep(sweeper: *mut libc::c_void) -> libc::c_int {
+    // SAFETY: the pointer is to a `Sweeper` that outlives this function, and nobody else uses it meanwhile. Only raw
+    // system calls on numbers and on strings of the parent's making follow.
+    unsafe {
+        let sweeper = &*sweeper.cast::<Sweeper>();
+        libc::setsid();
+        libc::close(sweeper.parents_end);
+        libc::syscall(libc::SYS_close_range, 0, 2, 0);
+        for (target, fd) in sweeper.kept.into_iter().enumerate() {
+            libc::dup2(fd, target as RawFd + 3);
+        }
+        libc::syscall(libc::SYS_close_range, 6, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC);
+        // It removes what belongs to its user; that takes no capability.
+        libc::syscall(libc::SYS_capset, CAPABILITIES.as_ptr(), NO_CAPABILITY.as_ptr());
+        libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+        libc::chdir(c"/".as_ptr());
+        let (argv, envp) = (sweeper.argv, sweeper.envp);
+        libc::syscall(libc::SYS_execveat, sweeper.reaper, c"".as_ptr(), argv, envp, libc::AT_EMPTY_PATH);
+        libc::_exit(GAVE_UP)
     }
 }
 

@@ -264,5 +264,5 @@ pub(crate) fn entropy(bytes: &[u8]) -> f32 {
     let mut counts = [0u16; 256];
     bytes.iter().for_each(|&b| counts[usize::from(b)] = counts[usize::from(b)].saturating_add(1));
     let total: f32 = counts.iter().map(|&c| f32::from(c)).sum();
-    counts.iter().filter(|&&c| c > 0).map(|&c| f32::from(c) / total).map(|p| -p * p.log2()).sum()
+    counts.iter().filter(|&&c| c > 0).map(|&c| f32::from(c) / total).map(|p| -p * libm::log2f(p)).sum()
 }

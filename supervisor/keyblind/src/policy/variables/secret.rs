@@ -150,7 +150,7 @@ fn bits_per_byte(value: &[u8]) -> f64 {
     let length = value.len().max(1) as f64;
     let bits = |count: &u32| {
         let share = f64::from(*count) / length;
-        -share * share.log2()
+        -share * libm::log2(share)
     };
     counts.iter().filter(|count| **count > 0).map(bits).sum()
 }
