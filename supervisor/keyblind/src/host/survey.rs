@@ -43,19 +43,25 @@ pub struct Found {
 /// Answers by pattern.
 #[derive(Debug, Clone, Default)]
 pub struct Survey {
-    /// By the bytes of the pattern: comparing paths component by component would be most of the work.
-    found: BTreeMap<OsString, Vec<Found>>,
+    /// What is there, by the bytes of the pattern and sorted by them: comparing paths component by component would be
+    /// most of the work.
+    found: Vec<(OsString, Vec<Found>)>,
 }
 
 impl Survey {
     /// What is there for `pattern`; empty if nothing is, or if it was not asked for.
     pub fn get(&self, pattern: &Path) -> &[Found] {
-        self.found.get(pattern.as_os_str()).map_or(&[], Vec::as_slice)
+        let pattern = pattern.as_os_str();
+        let place = self.found.binary_search_by(|(have, _)| have.as_os_str().cmp(pattern));
+        place.ok().and_then(|place| self.found.get(place)).map_or(&[], |(_, found)| found)
     }
 
     #[cfg(test)]
     pub(crate) fn with(entries: impl IntoIterator<Item = Found>) -> Self {
-        Self { found: entries.into_iter().map(|found| (found.path.clone().into(), vec![found])).collect() }
+        let mut found: Vec<_> =
+            entries.into_iter().map(|found| (OsString::from(found.path.clone()), vec![found])).collect();
+        found.sort_by(|(a, _), (b, _)| a.cmp(b));
+        Self { found }
     }
 }
 
@@ -63,15 +69,16 @@ impl Survey {
 /// only by a component that does (glob(7)). What cannot be looked at counts as absent: it then is absent for the
 /// run as well, which has no more rights.
 pub fn survey(patterns: impl IntoIterator<Item = PathBuf>) -> Survey {
-    let mut found = BTreeMap::new();
+    let mut patterns: Vec<PathBuf> = patterns.into_iter().collect();
+    patterns.sort_unstable_by(|a, b| a.as_os_str().cmp(b.as_os_str()));
+    patterns.dedup_by(|a, b| a.as_os_str() == b.as_os_str());
+    let mut found = Vec::new();
     let mut parents = Parents::default();
     for pattern in patterns {
-        if found.contains_key(pattern.as_os_str()) {
-            continue;
-        }
         if !pattern.as_os_str().as_bytes().contains(&b'*') {
-            let entry = parents.look(pattern.clone()).into_iter().collect();
-            found.insert(pattern.into_os_string(), entry);
+            if let Some(entry) = parents.look(&pattern) {
+                found.push((pattern.into_os_string(), vec![entry]));
+            }
             continue;
         }
         let mut paths = vec![PathBuf::new()];
@@ -82,8 +89,8 @@ pub fn survey(patterns: impl IntoIterator<Item = PathBuf>) -> Survey {
                 .flat_map(|base| if glob { expand(&base, component) } else { vec![base.join(component)] })
                 .collect();
         }
-        let entries: Vec<Found> = paths.into_iter().filter_map(|path| parents.look(path)).collect();
-        found.insert(pattern.into_os_string(), entries);
+        let entries: Vec<Found> = paths.iter().filter_map(|path| parents.look(path)).collect();
+        found.push((pattern.into_os_string(), entries));
     }
     Survey { found }
 }
@@ -111,24 +118,24 @@ fn like(glob: &Glob, name: &OsStr) -> bool {
 struct Parents(BTreeMap<OsString, Option<PathBuf>>);
 
 impl Parents {
-    fn look(&mut self, path: PathBuf) -> Option<Found> {
-        let metadata = fs::symlink_metadata(&path).ok()?;
+    fn look(&mut self, path: &Path) -> Option<Found> {
+        let metadata = fs::symlink_metadata(path).ok()?;
         let (kind, real, links) = if metadata.is_symlink() {
-            let end = fs::metadata(&path).ok();
+            let end = fs::metadata(path).ok();
             let links = end.as_ref().filter(|end| end.is_file()).map_or(1, MetadataExt::nlink);
             let directory = end.is_some_and(|end| end.is_dir());
-            let real = fs::canonicalize(&path).ok();
+            let real = fs::canonicalize(path).ok();
             let end = real.clone().map(|end| (end, directory));
-            (Kind::Link { target: fs::read_link(&path).ok()?, end }, real, links)
+            (Kind::Link { target: fs::read_link(path).ok()?, end }, real, links)
         } else if metadata.is_dir() {
-            (Kind::Directory, self.real(&path), 1)
+            (Kind::Directory, self.real(path), 1)
         } else if metadata.is_file() {
-            (Kind::File, self.real(&path), metadata.nlink())
+            (Kind::File, self.real(path), metadata.nlink())
         } else {
-            (Kind::Other, self.real(&path), 1)
+            (Kind::Other, self.real(path), 1)
         };
-        let real = real.unwrap_or_else(|| path.clone());
-        Some(Found { path, real, links, kind })
+        let real = real.unwrap_or_else(|| path.to_owned());
+        Some(Found { path: path.to_owned(), real, links, kind })
     }
 
     /// The real name of something that is no link itself.

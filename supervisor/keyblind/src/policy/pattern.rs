@@ -262,6 +262,10 @@ impl PathPattern {
             return whole;
         }
         if !self.star {
+            let (ours, theirs) = (self.rest.as_bytes(), other.rest.as_bytes());
+            if ours.last().is_some_and(|last| theirs.get(ours.len() - 1) != Some(last)) {
+                return false;
+            }
             let below = other.rest.as_bytes().strip_prefix(self.rest.as_bytes());
             return below.is_some_and(|below| self.rest.is_empty() || matches!(below, [] | [b'/', ..]));
         }

@@ -8,7 +8,7 @@
 //! Two processes come of it: the first builds the tree, forks the second, and becomes the reaper; the second
 //! becomes the command.
 
-use std::ffi::CStr;
+use std::ffi::{CStr, CString};
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr;
@@ -302,26 +302,25 @@ pub(super) fn sweeper(
     reaper: RawFd,
     kept: [RawFd; 3],
     parents_end: RawFd,
-    names: [&CStr; 2],
+    names: [CString; 2],
 ) -> io::Result<libc::pid_t> {
-    let argv =
-        [c"keyblind-sweeper".as_ptr(), c"sweep".as_ptr(), names[0].as_ptr(), names[1].as_ptr(), ptr::null()];
-    let envp: [*const libc::c_char; 1] = [ptr::null()];
-    let sweeper = Sweeper { reaper, kept, parents_end, argv: argv.as_ptr(), envp: envp.as_ptr() };
-    // Memory is lent, not copied: to copy the page tables of this process would be most of what a sweeper costs.
-    let mut stack = vec![0u128; SWEEPERS_STACK / size_of::<u128>()];
-    let top = stack.as_mut_ptr_range().end;
-    // SAFETY: this thread sleeps until the child has executed its program or is gone (CLONE_VFORK, clone(2)), so
-    // everything that the child uses outlives its use, and nothing is used by both at once; the child has a stack of
-    // its own, aligned for any ABI. Its signal mask is full, so that no handler runs in it and a Ctrl-C for the run
-    // does not reach it.
+    // Memory is lent, not copied: to copy the page tables of this process would be most of what a sweeper costs. It is
+    // never taken back, since nobody can tell when the child has stopped using it.
+    let [first, second] = names.map(CString::into_raw);
+    let argv = [c"keyblind-sweeper".as_ptr(), c"sweep".as_ptr(), first, second, ptr::null()];
+    let sweeper = Box::leak(Box::new(Sweeper { reaper, kept, parents_end, argv, envp: [ptr::null()] }));
+    let stack = Box::leak(vec![0u128; SWEEPERS_STACK / size_of::<u128>()].into_boxed_slice());
+    // SAFETY: the child has a stack of its own, aligned for any ABI, reads `sweeper`, which nobody writes, and touches
+    // nothing else of this memory (`sweep`). Its signal mask is full, so that no handler runs in it and a Ctrl-C for
+    // the run does not reach it.
     unsafe {
         let mut old: libc::sigset_t = std::mem::zeroed();
         let mut all: libc::sigset_t = std::mem::zeroed();
         libc::sigfillset(&mut all);
         libc::sigprocmask(libc::SIG_SETMASK, &all, &mut old);
-        let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD;
-        let pid = libc::clone(sweep, top.cast(), flags, ptr::from_ref(&sweeper).cast_mut().cast());
+        let flags = libc::CLONE_VM | libc::SIGCHLD;
+        let pid =
+            libc::clone(sweep, stack.as_mut_ptr_range().end.cast(), flags, ptr::from_mut(sweeper).cast());
         let failed = (pid < 0).then(io::Error::last_os_error);
         libc::sigprocmask(libc::SIG_SETMASK, &old, ptr::null_mut());
         failed.map_or(Ok(pid), Err)
@@ -331,36 +330,70 @@ pub(super) fn sweeper(
 /// For a dozen system calls and no more.
 const SWEEPERS_STACK: usize = 16 * 1024;
 
-/// What [`sweep`] needs, on the stack of the thread that sleeps meanwhile.
+/// What [`sweep`] needs.
 struct Sweeper {
     reaper: RawFd,
     kept: [RawFd; 3],
     parents_end: RawFd,
-    argv: *const *const libc::c_char,
-    envp: *const *const libc::c_char,
+    argv: [*const libc::c_char; 5],
+    envp: [*const libc::c_char; 1],
 }
 
-/// The sweeper's process until it executes its program.
+/// The sweeper's process until it executes its program. The parent runs on in the same memory: the C library's calls
+/// would write the parent's errno.
 extern "C" fn sweep(sweeper: *mut libc::c_void) -> libc::c_int {
-    // SAFETY: the pointer is to a `Sweeper` that outlives this function, and nobody else uses it meanwhile. Only raw
-    // system calls on numbers and on strings of the parent's making follow.
+    // SAFETY: the pointer is to a `Sweeper` that is never freed and that nobody writes.
+    let sweeper = unsafe { &*sweeper.cast::<Sweeper>() };
+    let address = |object: *const libc::c_void| object as usize;
+    let number = |fd: RawFd| fd as usize;
+    // SAFETY: system calls on numbers and on strings and vectors that live for ever; none writes memory.
     unsafe {
-        let sweeper = &*sweeper.cast::<Sweeper>();
-        libc::setsid();
-        libc::close(sweeper.parents_end);
-        libc::syscall(libc::SYS_close_range, 0, 2, 0);
-        for (target, fd) in sweeper.kept.into_iter().enumerate() {
-            libc::dup2(fd, target as RawFd + 3);
-        }
-        libc::syscall(libc::SYS_close_range, 6, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC);
+        call(libc::SYS_setsid, [0; 5]);
+        call(libc::SYS_close, [number(sweeper.parents_end), 0, 0, 0, 0]);
+        call(libc::SYS_close_range, [0, 2, 0, 0, 0]);
+        let [first, second, third] = sweeper.kept.map(number);
+        call(libc::SYS_dup2, [first, 3, 0, 0, 0]);
+        call(libc::SYS_dup2, [second, 4, 0, 0, 0]);
+        call(libc::SYS_dup2, [third, 5, 0, 0, 0]);
+        call(
+            libc::SYS_close_range,
+            [6, libc::c_uint::MAX as usize, libc::CLOSE_RANGE_CLOEXEC as usize, 0, 0],
+        );
         // It removes what belongs to its user; that takes no capability.
-        libc::syscall(libc::SYS_capset, CAPABILITIES.as_ptr(), NO_CAPABILITY.as_ptr());
-        libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-        libc::chdir(c"/".as_ptr());
-        let (argv, envp) = (sweeper.argv, sweeper.envp);
-        libc::syscall(libc::SYS_execveat, sweeper.reaper, c"".as_ptr(), argv, envp, libc::AT_EMPTY_PATH);
-        libc::_exit(GAVE_UP)
+        let none = [CAPABILITIES.as_ptr().addr(), NO_CAPABILITY.as_ptr().addr(), 0, 0, 0];
+        call(libc::SYS_capset, none);
+        call(libc::SYS_prctl, [libc::PR_SET_NO_NEW_PRIVS as usize, 1, 0, 0, 0]);
+        call(libc::SYS_chdir, [address(c"/".as_ptr().cast()), 0, 0, 0, 0]);
+        let (argv, envp) = (address(sweeper.argv.as_ptr().cast()), address(sweeper.envp.as_ptr().cast()));
+        let empty = address(c"".as_ptr().cast());
+        call(libc::SYS_execveat, [number(sweeper.reaper), empty, argv, envp, libc::AT_EMPTY_PATH as usize]);
     }
+    GAVE_UP
+}
+
+/// A system call without the C library: x86-64 calling convention of syscall(2).
+///
+/// # Safety
+/// As for the call.
+unsafe fn call(number: libc::c_long, arguments: [usize; 5]) -> isize {
+    let [first, second, third, fourth, fifth] = arguments;
+    let result: isize;
+    // SAFETY: the kernel preserves all registers but rax, rcx and r11.
+    unsafe {
+        std::arch::asm!(
+            "syscall",
+            inlateout("rax") number as isize => result,
+            in("rdi") first,
+            in("rsi") second,
+            in("rdx") third,
+            in("r10") fourth,
+            in("r8") fifth,
+            lateout("rcx") _,
+            lateout("r11") _,
+            options(nostack),
+        );
+    }
+    result
 }
 
 fn become_reaper(report: Report, plumbing: &Plumbing, command: libc::c_long) -> ! {

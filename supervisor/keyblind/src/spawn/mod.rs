@@ -237,7 +237,7 @@ impl Sweeper {
             reaper.as_raw_fd(),
             [read.as_raw_fd(), fd(cgroup), fd(scratch)],
             pipe.as_raw_fd(),
-            [&name(cgroup), &name(scratch)],
+            [name(cgroup), name(scratch)],
         )?;
         Ok(Self { pipe, pid: Pid::from_raw(pid) })
     }
