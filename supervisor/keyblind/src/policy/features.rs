@@ -4,8 +4,8 @@ use std::borrow::Cow;
 use std::fmt;
 
 use super::{
-    Access, Action, BuiltIn, Guard, LateNames, Located, OnDenied, Origin, PathPattern, Policy, RedactFormat,
-    Socket, SocketUse, WrittenFiles,
+    Access, Action, Base, BuiltIn, Files, Guard, LateNames, Located, OnDenied, Origin, PathPattern, Policy,
+    RedactFormat, Socket, SocketUse, WrittenFiles,
 };
 
 /// A mechanism.
@@ -107,8 +107,9 @@ impl Policy {
     fn asked(&self) -> Vec<Feature<'_>> {
         use FeatureKind as Kind;
         let mut asked = Vec::with_capacity(self.guards.len() * 2);
+        let grants = Grants::of(&self.files);
         for guard in &self.guards {
-            self.of_guard(guard, &mut asked);
+            of_guard(guard, &grants, &mut asked);
         }
         let mut add = |kind, origin, what: String| {
             asked.push(Feature { kind, what: what.into(), guard: None, origin: Cow::Borrowed(origin) });
@@ -164,44 +165,61 @@ impl Policy {
         }
         asked
     }
+}
 
-    fn of_guard<'p>(&'p self, guard: &'p Guard, asked: &mut Vec<Feature<'p>>) {
-        use FeatureKind as Kind;
-        let origin = guard.origin();
-        let action = &guard.action.origin;
-        let mut add = |kind, origin: &'p Origin, what: &'static str| {
-            let (what, origin) = (Cow::Borrowed(what), Cow::Borrowed(origin));
-            asked.push(Feature { kind, what, guard: Some(guard), origin });
-        };
-        match guard.action.value {
-            Action::Deny => {}
-            Action::Hide => add(Kind::GuardHide, action, "action hide"),
-            Action::Mask => add(Kind::GuardMask, action, "action mask"),
-            Action::Flag => add(Kind::GuardFlag, action, "action flag"),
-            Action::Allow => add(Kind::GuardAllow, action, "action allow"),
+fn of_guard<'p>(guard: &'p Guard, grants: &Grants<'p>, asked: &mut Vec<Feature<'p>>) {
+    use FeatureKind as Kind;
+    let origin = guard.origin();
+    let action = &guard.action.origin;
+    let mut add = |kind, origin: &'p Origin, what: &'static str| {
+        let (what, origin) = (Cow::Borrowed(what), Cow::Borrowed(origin));
+        asked.push(Feature { kind, what, guard: Some(guard), origin });
+    };
+    match guard.action.value {
+        Action::Deny => {}
+        Action::Hide => add(Kind::GuardHide, action, "action hide"),
+        Action::Mask => add(Kind::GuardMask, action, "action mask"),
+        Action::Flag => add(Kind::GuardFlag, action, "action flag"),
+        Action::Allow => add(Kind::GuardAllow, action, "action allow"),
+    }
+    if guard.access == Access::Write {
+        add(Kind::GuardWrite, origin, "access write");
+    } else if let Some(grant) = guard.path.iter().find_map(|path| grants.grant(&path.value)) {
+        // Whoever grants the tree asks for what is needed in it.
+        let asks = if origin.is_built_in() { &grant.origin } else { origin };
+        add(Kind::GuardInside, asks, "inside a granted tree");
+    } else if !guard.name.is_empty() {
+        add(Kind::GuardInside, origin, "inside a granted tree");
+    }
+    if guard.keys.is_some() {
+        add(Kind::GuardKeys, origin, "keys");
+    }
+    if guard.needles {
+        add(Kind::GuardNeedles, origin, "needles");
+    }
+}
+
+/// What policy grants of the file system, by where it begins: each path of each guard is compared with each grant that
+/// could hold it, at each start.
+struct Grants<'p>([Vec<&'p Located<PathPattern>>; Base::COUNT]);
+
+impl<'p> Grants<'p> {
+    fn of(files: &'p Files) -> Self {
+        let mut grants = [const { Vec::new() }; Base::COUNT];
+        for granted in files.read.iter().chain(&files.write).chain(&files.caches) {
+            for (base, list) in grants.iter_mut().enumerate() {
+                if granted.value.base as usize == base || granted.value.is_everything() {
+                    list.push(granted);
+                }
+            }
         }
-        if guard.access == Access::Write {
-            add(Kind::GuardWrite, origin, "access write");
-        } else if let Some(grant) = guard.path.iter().find_map(|path| self.grant(&path.value)) {
-            // Whoever grants the tree asks for what is needed in it.
-            let asks = if origin.is_built_in() { &grant.origin } else { origin };
-            add(Kind::GuardInside, asks, "inside a granted tree");
-        } else if !guard.name.is_empty() {
-            add(Kind::GuardInside, origin, "inside a granted tree");
-        }
-        if guard.keys.is_some() {
-            add(Kind::GuardKeys, origin, "keys");
-        }
-        if guard.needles {
-            add(Kind::GuardNeedles, origin, "needles");
-        }
+        Self(grants)
     }
 
-    /// What of `files` grants `path`, as far as that can be said without knowing home and project. An operator's
-    /// grant counts before a built-in one.
-    fn grant(&self, path: &PathPattern) -> Option<&Located<PathPattern>> {
-        let files = &self.files;
-        let granted = files.read.iter().chain(&files.write).chain(&files.caches);
+    /// What grants `path`, as far as that can be said without knowing home and project. An operator's grant counts
+    /// before a built-in one.
+    fn grant(&self, path: &PathPattern) -> Option<&'p Located<PathPattern>> {
+        let granted = self.0[path.base as usize].iter().copied();
         granted
             .filter(|granted| granted.value.covers(path))
             .max_by_key(|granted| !granted.origin.is_built_in())

@@ -170,6 +170,11 @@ pub enum Base {
     Project,
 }
 
+impl Base {
+    /// How many there are.
+    pub(super) const COUNT: usize = 3;
+}
+
 /// What [`Base::Home`] and [`Base::Project`] are in one run. Both absolute.
 #[derive(Debug, Clone, Copy)]
 pub struct Roots<'a> {
@@ -257,9 +262,8 @@ impl PathPattern {
     /// Whether everything that `other` stands for lies in what this one stands for, in every run. Never
     /// wrongly true; `/home` does not cover `~`, since a home may be anywhere.
     pub fn covers(&self, other: &PathPattern) -> bool {
-        let whole = self.base == Base::Root && self.rest.is_empty();
-        if whole || self.base != other.base {
-            return whole;
+        if self.is_everything() || self.base != other.base {
+            return self.is_everything();
         }
         if !self.star {
             let (ours, theirs) = (self.rest.as_bytes(), other.rest.as_bytes());
@@ -272,6 +276,11 @@ impl PathPattern {
         let mut theirs = other.components();
         self.components()
             .all(|ours| theirs.next().is_some_and(|theirs| glob_matches(ours.as_bytes(), theirs.as_bytes())))
+    }
+
+    /// Whether it is `/`.
+    pub(super) fn is_everything(&self) -> bool {
+        self.base == Base::Root && self.rest.is_empty()
     }
 
     fn components(&self) -> impl Iterator<Item = &str> {
