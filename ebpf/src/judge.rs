@@ -57,55 +57,91 @@ pub fn known_clean(label: &Label, inode: Pointer, subject: &Subject, epoch: u64)
         && kernel::field::<u32, { Offsets::INODE_LINKS }>(inode) == 1
 }
 
+/// The way up, between two levels.
+struct Way {
+    at: Pointer,
+    walk: Walk,
+    end: u32,
+    epoch: u64,
+    slot: u32,
+    objects: u32,
+    named: u32,
+    harmless: u32,
+}
+
+const LIMIT: u32 = 0;
+const ROOT: u32 = 1;
+const DECIDED: u32 = 2;
+const DETACHED: u32 = 3;
+
+/// One level: 0 to go on, 1 to stop. A function of its own, called by the kernel: it is verified once, not once for each
+/// level.
+extern "C" fn level(index: u32, way: *mut core::ffi::c_void) -> i64 {
+    let Some(way) = kernel::value(way.cast::<Way>()) else { return 1 };
+    let at = way.at;
+    let inode: Pointer = kernel::field::<_, { Offsets::DENTRY_INODE }>(at);
+    if !inode.is_null() {
+        let known = labels::of(inode);
+        if let Some(label) = known.label {
+            if index == 0 {
+                way.named = label.named;
+                way.harmless = label.harmless;
+            } else if let Some((names, of)) = Stamp::names(kernel::load(&label.stamp), way.epoch, way.slot) {
+                way.walk.names |= names;
+                way.objects |= of;
+                way.end = ROOT;
+                return 1;
+            }
+        }
+        if known.object != 0 {
+            way.objects |= known.object;
+            let key = GuardKey { slot: way.slot, object: known.object };
+            if let Some(entry) = GUARDS.get_ptr_mut(key).and_then(kernel::value)
+                && way.walk.meet(entry, index == 0)
+            {
+                way.end = DECIDED;
+                return 1;
+            }
+        }
+    }
+    let parent: Pointer = kernel::field::<_, { Offsets::DENTRY_PARENT }>(at);
+    if parent == at {
+        way.end = if top(at) == End::Root { ROOT } else { DETACHED };
+        return 1;
+    }
+    way.at = parent;
+    0
+}
+
 /// Judges an access to the object that `dentry` names; a dentry without an inode is a name that will be made.
 #[inline(always)]
 pub fn judge(dentry: Pointer, access: u32, subject: &Subject) -> Judged {
     let epoch = epoch();
     let slot = subject.scope.slot;
-    let mut walk = Walk::new(Access(access));
-    let mut end = End::Limit;
-    let mut at = dentry;
-    let mut level = 0u32;
-    let mut objects = 0u32;
-    let mut named = 0u32;
-    let mut harmless = 0u32;
-    while level < MOST_LEVELS {
-        let inode: Pointer = kernel::field::<_, { Offsets::DENTRY_INODE }>(at);
-        if !inode.is_null() {
-            let known = labels::of(inode);
-            if let Some(label) = known.label {
-                if level == 0 {
-                    named = label.named;
-                    harmless = label.harmless;
-                } else if let Some((names, any)) = Stamp::names(kernel::load(&label.stamp), epoch, slot) {
-                    walk.names |= names;
-                    if !any {
-                        objects = 1;
-                    }
-                    end = End::Root;
-                    break;
-                }
-            }
-            if known.object != 0 {
-                objects = 1;
-                let key = GuardKey { slot, object: known.object };
-                if let Some(entry) = GUARDS.get_ptr_mut(key).and_then(kernel::value) {
-                    walk.meet(entry, level == 0);
-                }
-            }
-        }
-        let parent: Pointer = kernel::field::<_, { Offsets::DENTRY_PARENT }>(at);
-        if parent == at {
-            end = top(at);
-            break;
-        }
-        at = parent;
-        level += 1;
-    }
+    // No mode has this bit; the verifier cannot know.
+    let zero = subject.scope.mode & 1 << 31;
+    let mut way = Way {
+        at: dentry,
+        walk: Walk::new(Access(access), zero),
+        end: LIMIT | zero,
+        epoch,
+        slot,
+        objects: zero,
+        named: zero,
+        harmless: zero,
+    };
+    kernel::repeat(MOST_LEVELS, level, (&raw mut way).cast());
+    let Way { walk, objects, named, harmless, .. } = way;
+    let end = match way.end {
+        ROOT => End::Root,
+        DECIDED => End::Decided,
+        DETACHED => End::Detached,
+        _ => End::Limit,
+    };
     let present = if walk.asks_name() { names::entry(slot, names::number(dentry)) } else { None };
     let had = names::entry(slot, named);
     let verdict = walk.verdict(&subject.scope, end, present.as_ref(), had.as_ref(), harmless != 0);
-    if end == End::Root && walk.guarded == 0 && verdict == Verdict::ALLOW {
+    if end == End::Root && walk.unguarded() && verdict == Verdict::ALLOW {
         remember(dentry, epoch, if objects == 0 { 0 } else { slot }, walk.names);
     }
     Judged { verdict, names: walk.names }

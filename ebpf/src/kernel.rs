@@ -121,3 +121,14 @@ pub fn store(word: &mut u64, value: u64) {
     // SAFETY: the reference is to a word of a map value.
     unsafe { core::ptr::write_volatile(word, value) }
 }
+
+/// Calls `step` with 0, 1 … up to `times` times, until it returns 1.
+#[inline(always)]
+pub fn repeat(
+    times: u32,
+    step: extern "C" fn(u32, *mut core::ffi::c_void) -> i64,
+    with: *mut core::ffi::c_void,
+) {
+    // SAFETY: the kernel calls `step` before it returns, and the verifier checks it with what `with` points to.
+    unsafe { generated::bpf_loop(times, step as *mut core::ffi::c_void, with, 0) };
+}

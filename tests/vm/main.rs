@@ -3,5 +3,7 @@
 
 #![expect(clippy::expect_used, reason = "a test fails by panicking")]
 
+mod bed;
 mod guest;
+mod kernel;
 mod tiers;

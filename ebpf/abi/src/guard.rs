@@ -58,14 +58,15 @@ impl Stamp {
         (self.epoch << 24) | ((self.slot as u64 & 0xfff) << 12) | (self.names as u64 & 0xfff)
     }
 
-    /// The names that count below, if the word is true at this epoch for this set of guards; whether for any.
+    /// The names that count below, if the word is true at this epoch for this set of guards, and the set for which it
+    /// was found, 0 for any.
     #[inline(always)]
-    pub fn names(word: u64, epoch: u64, slot: u32) -> Option<(u32, bool)> {
+    pub fn names(word: u64, epoch: u64, slot: u32) -> Option<(u32, u32)> {
         let of = (word >> 12 & 0xfff) as u32;
         if word == 0 || word >> 24 != epoch << 24 >> 24 || (of != 0 && of != slot) {
             return None;
         }
-        Some(((word & 0xfff) as u32, of == 0))
+        Some(((word & 0xfff) as u32, of))
     }
 }
 
@@ -177,11 +178,11 @@ mod tests {
     #[test]
     fn a_stamp_is_true_at_its_epoch_for_its_slot() {
         let word = Stamp { epoch: 7, slot: 5, names: 0b101 }.pack();
-        assert_eq!(Stamp::names(word, 7, 5), Some((0b101, false)));
+        assert_eq!(Stamp::names(word, 7, 5), Some((0b101, 5)));
         assert_eq!(Stamp::names(word, 8, 5), None);
         assert_eq!(Stamp::names(word, 7, 6), None);
         let any = Stamp { epoch: (1 << 40) + 9, slot: 0, names: 0 }.pack();
-        assert_eq!(Stamp::names(any, (1 << 40) + 9, 6), Some((0, true)));
+        assert_eq!(Stamp::names(any, (1 << 40) + 9, 6), Some((0, 0)));
         assert_eq!(Stamp::names(any, 8, 6), None);
         assert_eq!(Stamp::names(0, 0, 0), None);
     }

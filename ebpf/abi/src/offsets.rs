@@ -65,6 +65,4 @@ fields! {
     SOCK_CGROUP = "sock", &[&["sk_cgrp_data", "cgroup"]];
     UNIX_DENTRY = "unix_sock", &[&["path", "dentry"]];
     BPRM_FILE = "linux_binprm", &[&["file"]];
-    RENAME_OLD = "renamedata", &[&["old_dentry"]];
-    RENAME_NEW = "renamedata", &[&["new_dentry"]];
 }

@@ -30,7 +30,7 @@ pub struct State {
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Clock {
-    /// Goes up before and after each move of a directory. What was found earlier counts only while the sum of this
+    /// Goes up before each move of a directory and after each rename. What was found earlier counts only while the sum of this
     /// and [`State::epoch`] is what it was.
     pub epoch: u64,
     /// Records of refusals.

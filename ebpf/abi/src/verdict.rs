@@ -23,6 +23,8 @@ impl Access {
 pub enum End {
     /// At the root of the file system, or where an earlier walk is still true.
     Root,
+    /// Where a guard or an exception decided.
+    Decided,
     /// At the last level that is looked at.
     Limit,
     /// At something that is not the root: a directory that was opened by handle, for instance.
@@ -77,75 +79,70 @@ impl Verdict {
 }
 
 /// What was met on the way from an object to the root of its file system.
+///
+/// Nothing here is compared with a constant before the way ends: what the verifier does not need to know exactly at one
+/// level need not be verified again for each value at the next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Walk {
     access: u32,
     /// Sets of names that count for the object.
     pub names: u32,
-    /// Whether something on the way guards, by whatever access: then nothing is remembered.
-    pub guarded: u32,
-    hit_flags: u32,
-    hit_guard: u32,
-    hit_reason: u32,
-    settled: u32,
+    seen: u32,
+    hit: u32,
+    guard: u32,
 }
 
+/// Bits of `Walk::hit` beside those of [`flags`].
+const HIT: u32 = 1 << 31;
+const LEAF: u32 = 1 << 30;
+const HELD: u32 = 1 << 29;
+
 impl Walk {
-    /// Before the first level.
+    /// Before the first level. `zero` is 0, from where the verifier does not know that it is.
     #[inline(always)]
-    pub fn new(access: Access) -> Self {
-        Self { access: access.0, names: 0, guarded: 0, hit_flags: 0, hit_guard: 0, hit_reason: 0, settled: 0 }
+    pub fn new(access: Access, zero: u32) -> Self {
+        Self { access: access.0, names: zero, seen: zero, hit: zero, guard: zero }
     }
 
-    /// Takes what one level says; `leaf` for the object itself. The nearest guard that is no mere flag decides.
+    /// Takes what one level says; `leaf` for the object itself. Returns whether that decides: the nearest guard that is
+    /// no mere flag does, and so does an exception.
     #[inline(always)]
-    pub fn meet(&mut self, entry: &GuardEntry, leaf: bool) {
+    pub fn meet(&mut self, entry: &GuardEntry, leaf: bool) -> bool {
         let said = entry.flags;
         // Names count below a directory, not for the directory itself.
         if !leaf {
             self.names |= entry.names;
         }
-        let counts = leaf || said & flags::TREE != 0;
-        if !counts {
-            return;
+        if !leaf && said & flags::TREE == 0 {
+            return false;
         }
-        if said & (flags::READ | flags::WRITE | flags::HOLDS | flags::ALLOW) != 0 {
-            self.guarded = 1;
-        }
-        if self.settled != 0 {
-            return;
-        }
+        self.seen |= said & (flags::READ | flags::WRITE | flags::HOLDS | flags::ALLOW);
         if said & flags::ALLOW != 0 {
-            self.settled = 1;
-            return;
+            return true;
         }
-        let reason = if leaf { Reason::Object } else { Reason::Below };
-        if said & flags::READ != 0 && self.access & Access::OPEN != 0 {
-            self.hit(said, entry.read, reason);
+        let mut hit = HIT | said;
+        if leaf {
+            hit |= LEAF;
+        }
+        let guard = if said & flags::READ != 0 && self.access & Access::OPEN != 0 {
+            entry.read
         } else if said & flags::WRITE != 0 && self.access & (Access::WRITE | Access::MOVE) != 0 {
-            self.hit(said, entry.write, reason);
+            entry.write
         } else if leaf && said & flags::HOLDS != 0 && self.access & Access::MOVE != 0 {
-            self.hit(said, entry.write, Reason::Holds);
-        }
+            hit |= HELD;
+            entry.write
+        } else {
+            return false;
+        };
+        self.hit = hit;
+        self.guard = guard;
+        said & flags::FLAG == 0
     }
 
+    /// Whether nothing on the way guards, by whatever access: only that is remembered.
     #[inline(always)]
-    fn hit(&mut self, said: u32, guard: u32, reason: Reason) {
-        let refuses = said & flags::FLAG == 0;
-        if self.hit_reason == 0 || (refuses && self.hit_flags & flags::FLAG != 0) {
-            self.hit_flags = said;
-            self.hit_guard = guard;
-            self.hit_reason = reason as u32;
-        }
-        if refuses {
-            self.settled = 1;
-        }
-    }
-
-    /// Whether a hit on the way already refuses, so that nothing further up can change the answer.
-    #[inline(always)]
-    pub fn settled(&self) -> bool {
-        self.settled != 0
+    pub fn unguarded(&self) -> bool {
+        self.seen == 0
     }
 
     /// Whether the answer needs the object's name.
@@ -165,17 +162,21 @@ impl Walk {
         named: Option<&NameEntry>,
         harmless: bool,
     ) -> Verdict {
-        let hit = match self.hit_reason {
-            0 => Verdict::ALLOW,
-            1 => Verdict::by(scope, self.hit_flags, Reason::Object, self.hit_guard),
-            9 => Verdict::by(scope, self.hit_flags, Reason::Holds, self.hit_guard),
-            _ => Verdict::by(scope, self.hit_flags, Reason::Below, self.hit_guard),
+        let hit = if self.hit & HIT == 0 {
+            Verdict::ALLOW
+        } else {
+            let reason = if self.hit & HELD != 0 {
+                Reason::Holds
+            } else if self.hit & LEAF != 0 {
+                Reason::Object
+            } else {
+                Reason::Below
+            };
+            Verdict::by(scope, self.hit, reason, self.guard)
         };
-        if self.settled != 0 {
-            return hit;
-        }
         match end {
             End::Root => {}
+            End::Decided => return hit,
             End::Limit => return Verdict::refuse(scope, Reason::Depth, 0),
             End::Detached => return Verdict::refuse(scope, Reason::Detached, 0),
         }

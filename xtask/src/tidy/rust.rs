@@ -26,7 +26,7 @@ fn code_lines(file: &File) -> usize {
 
 /// Whether a line of code, not of comment or text, opens something unsafe.
 fn has_unsafe(file: &File) -> bool {
-    let opens = ["unsafe {", "unsafe fn ", "unsafe impl ", "unsafe extern ", "#[unsafe("];
+    let opens = ["unsafe {", "unsafe fn ", "unsafe impl ", "unsafe impl<", "unsafe extern ", "#[unsafe("];
     let code = file.text.lines().filter(|line| !line.trim_start().starts_with("//"));
     code.filter(|line| !line.contains('"')).any(|line| opens.iter().any(|open| line.contains(open)))
 }

@@ -1,4 +1,3 @@
-#![forbid(unsafe_code)]
 //! Guards that are in force while a run lasts. They decide and answer; what they return becomes an event later.
 
 pub mod kernel;

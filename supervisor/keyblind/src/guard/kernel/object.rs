@@ -20,7 +20,6 @@ pub fn object() -> Option<&'static [u8]> {
     None
 }
 
-#[cfg(all(test, probes))]
 /// How a program is attached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -30,7 +29,6 @@ pub(super) enum Kind {
     End,
 }
 
-#[cfg(all(test, probes))]
 /// A program of the object.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Program {
@@ -39,12 +37,10 @@ pub(super) struct Program {
     pub(super) kind: Kind,
 }
 
-#[cfg(all(test, probes))]
 const fn program(name: &'static str, kind: Kind) -> Program {
     Program { name, kind }
 }
 
-#[cfg(all(test, probes))]
 /// All programs. Each is required: a kernel without one of these hooks is refused.
 pub(super) const PROGRAMS: &[Program] = &[
     program("file_open", Kind::Lsm),
@@ -61,7 +57,6 @@ pub(super) const PROGRAMS: &[Program] = &[
     program("vfs_rename", Kind::End),
 ];
 
-#[cfg(all(test, probes))]
 /// The maps that user space works with, by their names in the object.
 pub(super) const MAPS: &[&str] = &[
     "STATE",
@@ -79,7 +74,6 @@ pub(super) const MAPS: &[&str] = &[
     "FLAGS",
 ];
 
-#[cfg(all(test, probes))]
 /// The frozen global that the loader fills in.
 pub(super) const OFFSETS: &str = "OFFSETS";
 
