@@ -65,8 +65,7 @@ struct Way {
     epoch: u64,
     slot: u32,
     objects: u32,
-    named: u32,
-    harmless: u32,
+    leaf: u32,
 }
 
 const LIMIT: u32 = 0;
@@ -81,21 +80,26 @@ extern "C" fn level(index: u32, way: *mut core::ffi::c_void) -> i64 {
     let at = way.at;
     let inode: Pointer = kernel::field::<_, { Offsets::DENTRY_INODE }>(at);
     if !inode.is_null() {
-        let known = labels::of(inode);
-        if let Some(label) = known.label {
-            if index == 0 {
-                way.named = label.named;
-                way.harmless = label.harmless;
-            } else if let Some((names, of)) = Stamp::names(kernel::load(&label.stamp), way.epoch, way.slot) {
+        let object;
+        if index == 0 {
+            object = way.leaf;
+        } else if kernel::path_trusted() {
+            let known = labels::of(inode);
+            object = known.object;
+            if let Some(label) = known.label
+                && let Some((names, of)) = Stamp::names(kernel::load(&label.stamp), way.epoch, way.slot)
+            {
                 way.walk.names |= names;
                 way.objects |= of;
                 way.end = ROOT;
                 return 1;
             }
+        } else {
+            object = labels::object_of(inode);
         }
-        if known.object != 0 {
-            way.objects |= known.object;
-            let key = GuardKey { slot: way.slot, object: known.object };
+        if object != 0 {
+            way.objects |= object;
+            let key = GuardKey { slot: way.slot, object };
             if let Some(entry) = GUARDS.get_ptr_mut(key).and_then(kernel::value)
                 && way.walk.meet(entry, index == 0)
             {
@@ -116,10 +120,25 @@ extern "C" fn level(index: u32, way: *mut core::ffi::c_void) -> i64 {
 /// Judges an access to the object that `dentry` names; a dentry without an inode is a name that will be made.
 #[inline(always)]
 pub fn judge(dentry: Pointer, access: u32, subject: &Subject) -> Judged {
+    judge_inode(dentry, kernel::field::<_, { Offsets::DENTRY_INODE }>(dentry), access, subject)
+}
+
+/// The same where the inode is known otherwise: the verifier trusts a file's own more than its path's.
+#[inline(always)]
+pub fn judge_inode(dentry: Pointer, inode: Pointer, access: u32, subject: &Subject) -> Judged {
     let epoch = epoch();
     let slot = subject.scope.slot;
     // No mode has this bit; the verifier cannot know.
     let zero = subject.scope.mode & 1 << 31;
+    let (mut leaf, mut named, mut harmless) = (zero, zero, zero);
+    if !inode.is_null() {
+        let known = labels::of(inode);
+        leaf = known.object;
+        if let Some(label) = known.label {
+            named = label.named;
+            harmless = label.harmless;
+        }
+    }
     let mut way = Way {
         at: dentry,
         walk: Walk::new(Access(access), zero),
@@ -127,22 +146,21 @@ pub fn judge(dentry: Pointer, access: u32, subject: &Subject) -> Judged {
         epoch,
         slot,
         objects: zero,
-        named: zero,
-        harmless: zero,
+        leaf,
     };
     kernel::repeat(MOST_LEVELS, level, (&raw mut way).cast());
-    let Way { walk, objects, named, harmless, .. } = way;
+    let Way { walk, objects, .. } = way;
     let end = match way.end {
         ROOT => End::Root,
         DECIDED => End::Decided,
         DETACHED => End::Detached,
         _ => End::Limit,
     };
-    let present = if walk.asks_name() { names::entry(slot, names::number(dentry)) } else { None };
+    let present = names::entry(slot, if walk.asks_name() { names::number(dentry) } else { 0 });
     let had = names::entry(slot, named);
-    let verdict = walk.verdict(&subject.scope, end, present.as_ref(), had.as_ref(), harmless != 0);
+    let verdict = walk.verdict(&subject.scope, end, Some(&present), Some(&had), harmless != 0);
     if end == End::Root && walk.unguarded() && verdict == Verdict::ALLOW {
-        remember(dentry, epoch, if objects == 0 { 0 } else { slot }, walk.names);
+        remember(dentry, inode, epoch, if objects == 0 { 0 } else { slot }, walk.names);
     }
     Judged { verdict, names: walk.names }
 }
@@ -165,17 +183,18 @@ fn top(dentry: Pointer) -> End {
 /// Remembers that nothing guards the object or what is above it: on its directory for those beside it, and on the
 /// object itself if it has one name. Only on file systems whose trees change by rename(2) alone.
 #[inline(always)]
-fn remember(dentry: Pointer, epoch: u64, slot: u32, names: u32) {
+fn remember(dentry: Pointer, inode: Pointer, epoch: u64, slot: u32, names: u32) {
     let parent: Pointer = kernel::field::<_, { Offsets::DENTRY_PARENT }>(dentry);
     let directory: Pointer = kernel::field::<_, { Offsets::DENTRY_INODE }>(parent);
     if directory.is_null() || parent == dentry || !local(directory) {
         return;
     }
     let stamp = Stamp { epoch, slot, names }.pack();
-    if let Some(label) = kernel::value(kernel::label(directory)) {
+    if kernel::path_trusted()
+        && let Some(label) = kernel::value(kernel::label(directory))
+    {
         kernel::store(&mut label.stamp, stamp);
     }
-    let inode: Pointer = kernel::field::<_, { Offsets::DENTRY_INODE }>(dentry);
     if inode.is_null() || is_directory(inode) {
         return;
     }

@@ -26,6 +26,13 @@ pub fn offset<const FIELD: usize>() -> usize {
     (unsafe { core::ptr::read_volatile(&OFFSETS.at[FIELD]) }) as usize
 }
 
+/// Whether inodes above a file may be handed to helpers; the verifier's constant too.
+#[inline(always)]
+pub fn path_trusted() -> bool {
+    // SAFETY: the reference is to a static; volatile, since the loader writes over it.
+    (unsafe { core::ptr::read_volatile(&OFFSETS.path_trusted) }) == 1
+}
+
 /// Loads a field of a structure whose type the verifier knows. `base` must not be null where it can be.
 #[inline(always)]
 pub fn field<T: Copy, const FIELD: usize>(base: Pointer) -> T {

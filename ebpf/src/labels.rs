@@ -27,8 +27,9 @@ pub fn of(inode: Pointer) -> Known {
     Known { label: kernel::value(kernel::label_or(inode, Label { object, ..FRESH })), object }
 }
 
+/// The object that an inode is, by its key alone.
 #[inline(always)]
-fn object_of(inode: Pointer) -> u32 {
+pub fn object_of(inode: Pointer) -> u32 {
     match KEYS.get_ptr_mut(key(inode)).and_then(kernel::value) {
         Some(object) => *object,
         None => 0,

@@ -7,11 +7,14 @@
 pub struct Offsets {
     /// One for each of [`FIELDS`], in that order.
     pub at: [u64; FIELDS.len()],
+    /// 1 if what is found through a file's path may be handed to helpers. Since `f_path` is in a union, which is so in
+    /// 7.2, the verifier trusts only the file's inode, and objects above it are told by their keys.
+    pub path_trusted: u64,
 }
 
 impl Offsets {
     /// All zero: what the object holds until the loader writes the resolved table over it.
-    pub const UNRESOLVED: Self = Self { at: [0; FIELDS.len()] };
+    pub const UNRESOLVED: Self = Self { at: [0; FIELDS.len()], path_trusted: 0 };
 }
 
 macro_rules! fields {
@@ -31,6 +34,7 @@ macro_rules! fields {
 
 fields! {
     FILE_DENTRY = "file", &[&["f_path", "dentry"], &["__f_path", "dentry"]];
+    FILE_INODE = "file", &[&["f_inode"]];
     FILE_MODE = "file", &[&["f_mode"]];
     FILE_FLAGS = "file", &[&["f_flags"]];
     DENTRY_INODE = "dentry", &[&["d_inode"]];

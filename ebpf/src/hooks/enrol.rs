@@ -18,8 +18,7 @@ pub fn armed(file: Pointer) -> i32 {
     if arm.state != arm::WAITING {
         return 0;
     }
-    let dentry: Pointer = kernel::field::<_, { Offsets::FILE_DENTRY }>(file);
-    let inode: Pointer = kernel::field::<_, { Offsets::DENTRY_INODE }>(dentry);
+    let inode: Pointer = kernel::field::<_, { Offsets::FILE_INODE }>(file);
     if inode.is_null() {
         return 0;
     }

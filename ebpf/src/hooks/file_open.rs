@@ -26,7 +26,7 @@ pub fn file_open(ctx: LsmContext) -> i32 {
 #[inline(always)]
 pub fn in_scope(file: Pointer, subject: &Subject, hook: Hook) -> i32 {
     let dentry: Pointer = kernel::field::<_, { Offsets::FILE_DENTRY }>(file);
-    let inode: Pointer = kernel::field::<_, { Offsets::DENTRY_INODE }>(dentry);
+    let inode: Pointer = kernel::field::<_, { Offsets::FILE_INODE }>(file);
     if inode.is_null() {
         return 0;
     }
@@ -39,7 +39,7 @@ pub fn in_scope(file: Pointer, subject: &Subject, hook: Hook) -> i32 {
     let access = wanted(file);
     let verdict = match relation::special(dentry, inode, access, subject) {
         Some(verdict) => verdict,
-        None => judge::judge(dentry, access, subject).verdict,
+        None => judge::judge_inode(dentry, inode, access, subject).verdict,
     };
     if verdict == Verdict::ALLOW {
         return 0;

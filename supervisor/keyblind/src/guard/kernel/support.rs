@@ -84,6 +84,7 @@ fn resolve(btf: &Btf<'_>) -> Result<Offsets, Refusal> {
         let member = || members.first().map(|path| path.join(".")).unwrap_or_default();
         *slot = found.ok_or_else(|| Refusal::FieldMissing { structure, member: member() })?;
     }
+    offsets.path_trusted = u64::from(btf.offset("file", &["__f_path"]).is_none());
     Ok(offsets)
 }
 
