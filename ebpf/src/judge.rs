@@ -1,8 +1,11 @@
 #![forbid(unsafe_code)]
 //! From an object up to the root of its file system: what do the guards of a scope say?
 
-use keyblind_abi::{Access, End, GuardKey, Label, MOST_LEVELS, Offsets, Stamp, Verdict, Walk};
+use keyblind_abi::{
+    Access, End, GuardKey, Label, MOST_LEVELS, Offsets, Reason, Scope, Stamp, Verdict, Walk, Word,
+};
 
+use crate::apart;
 use crate::kernel::{self, Pointer};
 use crate::labels;
 use crate::maps::{CLOCK, GUARDS};
@@ -16,7 +19,7 @@ const DIRECTORY: u16 = 0o040000;
 /// An answer, and the sets of names that count where the object is.
 pub struct Judged {
     /// The answer.
-    pub verdict: Verdict,
+    pub word: Word,
     /// Sets of names.
     pub names: u32,
 }
@@ -57,15 +60,24 @@ pub fn known_clean(label: &Label, inode: Pointer, subject: &Subject, epoch: u64)
         && kernel::field::<u32, { Offsets::INODE_LINKS }>(inode) == 1
 }
 
+/// What the way up finds. Only numbers: functions that are verified apart take it.
+#[repr(C)]
+pub struct Facts {
+    epoch: u64,
+    scope: Scope,
+    walk: Walk,
+    end: u32,
+    objects: u32,
+    name: u32,
+    named: u32,
+    harmless: u32,
+}
+
 /// The way up, between two levels.
 struct Way {
     at: Pointer,
-    walk: Walk,
-    end: u32,
-    epoch: u64,
-    slot: u32,
-    objects: u32,
     leaf: u32,
+    facts: Facts,
 }
 
 const LIMIT: u32 = 0;
@@ -87,34 +99,60 @@ extern "C" fn level(index: u32, way: *mut core::ffi::c_void) -> i64 {
             let known = labels::of(inode);
             object = known.object;
             if let Some(label) = known.label
-                && let Some((names, of)) = Stamp::names(kernel::load(&label.stamp), way.epoch, way.slot)
+                && let Some((names, of)) =
+                    Stamp::names(kernel::load(&label.stamp), way.facts.epoch, way.facts.scope.slot)
             {
-                way.walk.names |= names;
-                way.objects |= of;
-                way.end = ROOT;
+                way.facts.walk.names |= names;
+                way.facts.objects |= of;
+                way.facts.end = ROOT;
                 return 1;
             }
         } else {
             object = labels::object_of(inode);
         }
-        if object != 0 {
-            way.objects |= object;
-            let key = GuardKey { slot: way.slot, object };
-            if let Some(entry) = GUARDS.get_ptr_mut(key).and_then(kernel::value)
-                && way.walk.meet(entry, index == 0)
-            {
-                way.end = DECIDED;
-                return 1;
-            }
+        if object != 0 && apart::apart_meet(&raw mut way.facts, object, u32::from(index == 0)) != 0 {
+            return 1;
         }
     }
     let parent: Pointer = kernel::field::<_, { Offsets::DENTRY_PARENT }>(at);
     if parent == at {
-        way.end = if top(at) == End::Root { ROOT } else { DETACHED };
+        way.facts.end = if top(at) == End::Root { ROOT } else { DETACHED };
         return 1;
     }
     way.at = parent;
     0
+}
+
+/// Takes what the scope's guards say about one object; whether that decides.
+#[inline(always)]
+pub fn meet(facts: &mut Facts, object: u32, leaf: bool) -> bool {
+    facts.objects |= object;
+    let key = GuardKey { slot: facts.scope.slot, object };
+    if let Some(entry) = GUARDS.get_ptr_mut(key).and_then(kernel::value)
+        && facts.walk.meet(entry, leaf)
+    {
+        facts.end = DECIDED;
+        return true;
+    }
+    false
+}
+
+/// The verdict, when the way has ended.
+#[inline(always)]
+pub fn conclude(facts: &mut Facts) -> Word {
+    let end = match facts.end {
+        ROOT => End::Root,
+        DECIDED => End::Decided,
+        DETACHED => End::Detached,
+        _ => End::Limit,
+    };
+    if facts.name == names::UNKNOWN {
+        return Verdict::refuse(&facts.scope, Reason::Failure, 0).word();
+    }
+    let slot = facts.scope.slot;
+    let present = names::entry(slot, facts.name);
+    let had = names::entry(slot, facts.named);
+    facts.walk.verdict(&facts.scope, end, Some(&present), Some(&had), facts.harmless != 0).word()
 }
 
 /// Judges an access to the object that `dentry` names; a dentry without an inode is a name that will be made.
@@ -126,43 +164,39 @@ pub fn judge(dentry: Pointer, access: u32, subject: &Subject) -> Judged {
 /// The same where the inode is known otherwise: the verifier trusts a file's own more than its path's.
 #[inline(always)]
 pub fn judge_inode(dentry: Pointer, inode: Pointer, access: u32, subject: &Subject) -> Judged {
-    let epoch = epoch();
-    let slot = subject.scope.slot;
-    // No mode has this bit; the verifier cannot know.
-    let zero = subject.scope.mode & 1 << 31;
-    let (mut leaf, mut named, mut harmless) = (zero, zero, zero);
-    if !inode.is_null() {
-        let known = labels::of(inode);
-        leaf = known.object;
-        if let Some(label) = known.label {
-            named = label.named;
-            harmless = label.harmless;
-        }
-    }
     let mut way = Way {
         at: dentry,
-        walk: Walk::new(Access(access), zero),
-        end: LIMIT | zero,
-        epoch,
-        slot,
-        objects: zero,
-        leaf,
+        leaf: 0,
+        facts: Facts {
+            epoch: epoch(),
+            scope: subject.scope,
+            walk: Walk::new(Access(access), 0),
+            end: LIMIT,
+            objects: 0,
+            name: 0,
+            named: 0,
+            harmless: 0,
+        },
     };
-    kernel::repeat(MOST_LEVELS, level, (&raw mut way).cast());
-    let Way { walk, objects, .. } = way;
-    let end = match way.end {
-        ROOT => End::Root,
-        DECIDED => End::Decided,
-        DETACHED => End::Detached,
-        _ => End::Limit,
-    };
-    let present = names::entry(slot, if walk.asks_name() { names::number(dentry) } else { 0 });
-    let had = names::entry(slot, named);
-    let verdict = walk.verdict(&subject.scope, end, Some(&present), Some(&had), harmless != 0);
-    if end == End::Root && walk.unguarded() && verdict == Verdict::ALLOW {
-        remember(dentry, inode, epoch, if objects == 0 { 0 } else { slot }, walk.names);
+    if !inode.is_null() {
+        let known = labels::of(inode);
+        way.leaf = known.object;
+        if let Some(label) = known.label {
+            way.facts.named = label.named;
+            way.facts.harmless = label.harmless;
+        }
     }
-    Judged { verdict, names: walk.names }
+    kernel::repeat(MOST_LEVELS, level, (&raw mut way).cast());
+    let facts = &mut way.facts;
+    if facts.walk.asks_name() {
+        facts.name = names::number(dentry);
+    }
+    let word = Word(apart::apart_conclude(facts));
+    if word.is_allow() && facts.end == ROOT && facts.walk.unguarded() {
+        let slot = if facts.objects == 0 { 0 } else { facts.scope.slot };
+        remember(dentry, inode, facts.epoch, slot, facts.walk.names);
+    }
+    Judged { word, names: facts.walk.names }
 }
 
 /// What it means that a dentry is its own parent.

@@ -6,6 +6,7 @@
 //! The order in each is the same: is the process in a scope, what is the verdict, report it. A report that finds no
 //! room changes nothing. Where the kernel fails us on something guarded, the answer is no.
 
+mod apart;
 mod emit;
 mod hooks;
 mod judge;

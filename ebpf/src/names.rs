@@ -3,30 +3,60 @@
 
 use keyblind_abi::{GuardKey, NAME_BYTES, NameEntry, NameKey, Offsets, fold};
 
+use crate::apart;
 use crate::kernel::{self, Pointer};
 use crate::maps::{NAMES, SLOT_NAMES};
 
-/// Copies the start of a dentry's name; returns how many bytes.
+/// The number of a name that could not be read.
+pub const UNKNOWN: u32 = u32::MAX;
+
+/// Where a name is, and whether case counts there.
+#[repr(C)]
+pub struct Name {
+    address: u64,
+    len: u32,
+    fold: u32,
+}
+
+/// Copies the start of a name; returns how many bytes.
 #[inline(always)]
-pub fn copy(dentry: Pointer, into: &mut [u8; NAME_BYTES]) -> u16 {
-    let len: u32 = kernel::field::<_, { Offsets::DENTRY_NAME_LEN }>(dentry);
+pub fn copy(address: u64, len: u32, into: &mut [u8; NAME_BYTES]) -> u16 {
     let take = if len as usize > NAME_BYTES - 1 { NAME_BYTES - 1 } else { len as usize };
-    let name: Pointer = kernel::field::<_, { Offsets::DENTRY_NAME }>(dentry);
-    let copied = into.get_mut(..take & (NAME_BYTES - 1)).is_some_and(|part| kernel::read_bytes(name, part));
+    let copied = into
+        .get_mut(..kernel::below_64(take))
+        .is_some_and(|part| kernel::read_bytes(address as Pointer, part));
     if copied { take as u16 } else { 0 }
+}
+
+/// Address and length of a dentry's name.
+#[inline(always)]
+pub fn of(dentry: Pointer) -> (u64, u32) {
+    (
+        kernel::field::<_, { Offsets::DENTRY_NAME }>(dentry),
+        kernel::field::<_, { Offsets::DENTRY_NAME_LEN }>(dentry),
+    )
 }
 
 /// The number of a dentry's name among the guarded ones, or 0.
 #[inline(always)]
 pub fn number(dentry: Pointer) -> u32 {
-    let len: u32 = kernel::field::<_, { Offsets::DENTRY_NAME_LEN }>(dentry);
-    // No guarded name is longer, and none that is cut could be taken for one.
-    if len as usize >= NAME_BYTES {
+    let (address, len) = of(dentry);
+    let mut name = Name { address, len, fold: u32::from(folds(dentry)) };
+    apart::apart_name(&raw mut name)
+}
+
+/// The number of a name.
+#[inline(always)]
+pub fn find(name: &Name) -> u32 {
+    // No guarded name is longer, and none that is cut could be taken for one. What is in no directory has none.
+    if name.len == 0 || name.len as usize >= NAME_BYTES {
         return 0;
     }
     let mut key = NameKey { bytes: [0; NAME_BYTES] };
-    copy(dentry, &mut key.bytes);
-    if folds(dentry) {
+    if copy(name.address, name.len, &mut key.bytes) == 0 {
+        return UNKNOWN;
+    }
+    if name.fold != 0 {
         fold(&mut key.bytes);
     }
     match NAMES.get_ptr_mut(&key).and_then(kernel::value) {

@@ -2,10 +2,11 @@
 //! Whose process is it, and what do the file systems of the kernel itself show?
 
 use aya_ebpf::helpers::bpf_get_current_pid_tgid;
-use keyblind_abi::{Access, Entry, Offsets, Reason, Relation, Verdict, procfs_verdict};
+use keyblind_abi::{Access, Entry, Offsets, Reason, Relation, Scope, Word, procfs_verdict};
 
 use crate::kernel::{self, Pointer};
 use crate::scope::Subject;
+use crate::{apart, judge, names};
 
 const PROC: u64 = 0x9fa0;
 const BPF: u64 = 0xcafe_4a11;
@@ -17,14 +18,22 @@ const CGROUP1: u64 = 0x0027_e0eb;
 
 /// The answer for a file system of the kernel; `None` where objects and names decide.
 #[inline(always)]
-pub fn special(dentry: Pointer, inode: Pointer, access: u32, subject: &Subject) -> Option<Verdict> {
+pub fn special(dentry: Pointer, inode: Pointer, access: u32, subject: &Subject) -> Option<Word> {
     let sb: Pointer = kernel::field::<_, { Offsets::INODE_SB }>(inode);
     let magic: u64 = kernel::field::<_, { Offsets::SB_MAGIC }>(sb);
     if magic == PROC {
-        return Some(procfs(dentry, inode, subject));
+        let Some(pid) = pid_of(inode) else {
+            return Some(subject.refuse(Reason::Failure));
+        };
+        // No process's entry: /proc/meminfo and its like.
+        if pid.is_null() {
+            return Some(Word::ALLOW);
+        }
+        let mut entry = ProcEntry::new(dentry, inode, pid, subject);
+        return Some(Word(apart::apart_procfs(&raw mut entry)));
     }
     if controls(magic, access) {
-        return Some(Verdict::refuse(&subject.scope, Reason::Control, 0));
+        return Some(subject.refuse(Reason::Control));
     }
     None
 }
@@ -37,40 +46,66 @@ pub fn controls(magic: u64, access: u32) -> bool {
     matches!(magic, BPF | TRACEFS | DEBUGFS) || (changes && matches!(magic, CGROUP2 | CGROUP1 | SECURITYFS))
 }
 
+/// An entry of procfs, as numbers.
+#[repr(C)]
+pub struct ProcEntry {
+    pid: u64,
+    name: u64,
+    parent: u64,
+    id: u64,
+    scope: Scope,
+    level: u32,
+    name_len: u32,
+    parent_len: u32,
+    directory: u32,
+}
+
+impl ProcEntry {
+    #[inline(always)]
+    fn new(dentry: Pointer, inode: Pointer, pid: Pointer, subject: &Subject) -> Self {
+        let above: Pointer = kernel::field::<_, { Offsets::DENTRY_PARENT }>(dentry);
+        let (name, name_len) = names::of(dentry);
+        let (parent, parent_len) = names::of(above);
+        Self {
+            pid: pid as u64,
+            name,
+            parent,
+            id: subject.id,
+            scope: subject.scope,
+            level: subject.level,
+            name_len,
+            parent_len,
+            directory: u32::from(judge::is_directory(inode)),
+        }
+    }
+}
+
+/// The verdict on an entry that is some process's.
 #[inline(always)]
-fn procfs(dentry: Pointer, inode: Pointer, subject: &Subject) -> Verdict {
-    let Some(pid) = pid_of(inode) else {
-        return Verdict::refuse(&subject.scope, Reason::Failure, 0);
+pub fn procfs(entry: &ProcEntry) -> Word {
+    let subject = Subject { id: entry.id, level: entry.level, scope: entry.scope };
+    let (relation, _) = of_pid(entry.pid as Pointer, &subject);
+    let (first, second) = start(entry.name, entry.name_len);
+    let kind = match Entry::of(first, second) {
+        Entry::Other if matches!(start(entry.parent, entry.parent_len), (FDINFO, 0)) => Entry::Descriptors,
+        kind => kind,
     };
-    // No process's entry: /proc/meminfo and its like.
-    if pid.is_null() {
-        return Verdict::ALLOW;
-    }
-    let (relation, _) = of_pid(pid, subject);
     // A directory of a foreign process may be opened, as `ps` does; what is in it says no.
-    let parent: Pointer = kernel::field::<_, { Offsets::DENTRY_PARENT }>(dentry);
-    let (first, second) = start(dentry);
-    let entry = match Entry::of(first, second) {
-        Entry::Other if matches!(start(parent), (FDINFO, 0)) => Entry::Descriptors,
-        entry => entry,
-    };
-    if entry == Entry::Other && relation == Relation::Foreign && crate::judge::is_directory(inode) {
-        return Verdict::ALLOW;
+    if kind == Entry::Other && relation == Relation::Foreign && entry.directory != 0 {
+        return Word::ALLOW;
     }
-    procfs_verdict(&subject.scope, entry, relation)
+    procfs_verdict(&subject.scope, kind, relation).word()
 }
 
 const FDINFO: u64 = u64::from_ne_bytes(*b"fdinfo\0\0");
 
-/// The first sixteen bytes of a dentry's name, zero after its end.
+/// The first sixteen bytes of a name, zero after its end.
 #[inline(always)]
-fn start(dentry: Pointer) -> (u64, u64) {
+fn start(name: u64, len: u32) -> (u64, u64) {
     let mut bytes = [0u8; 16];
-    let len: u32 = kernel::field::<_, { Offsets::DENTRY_NAME_LEN }>(dentry);
-    let name: Pointer = kernel::field::<_, { Offsets::DENTRY_NAME }>(dentry);
     let take = if len > 15 { 16 } else { len as usize & 15 };
     let Some(part) = bytes.get_mut(..take) else { return (u64::MAX, 0) };
-    if !kernel::read_bytes(name, part) {
+    if !kernel::read_bytes(name as Pointer, part) {
         return (u64::MAX, 0);
     }
     let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = bytes;

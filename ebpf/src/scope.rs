@@ -1,7 +1,7 @@
 #![forbid(unsafe_code)]
 //! Which scope the running process is in.
 
-use keyblind_abi::{Scope, State};
+use keyblind_abi::{Reason, Scope, State, Verdict, Word};
 
 use crate::kernel;
 use crate::maps::{SCOPES, STATE};
@@ -15,6 +15,14 @@ pub struct Subject {
     pub level: u32,
     /// What counts there.
     pub scope: Scope,
+}
+
+impl Subject {
+    /// Refused, or only flagged in `audit`.
+    #[inline(always)]
+    pub fn refuse(&self, reason: Reason) -> Word {
+        Verdict::refuse(&self.scope, reason, 0).word()
+    }
 }
 
 /// The words of user space; present always, as the map is an array of one.

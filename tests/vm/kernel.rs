@@ -180,6 +180,24 @@ fn a_passed_descriptor_does_not_arrive() {
     server.wait().expect("an end");
 }
 
+/// What the verifier had to do for each program, as it was when somebody last looked.
+const RECORDED: &str = include_str!("../../ebpf/verifier.toml");
+
+#[test]
+fn no_program_costs_the_verifier_a_tenth_more_than_is_recorded() {
+    let Some(bed) = Bed::new() else { return };
+    let recorded: toml::Table = toml::from_str(RECORDED).expect("ebpf/verifier.toml");
+    let series = crate::guest::kernel();
+    let found = bed.kernel.verified().expect("what the kernel says of the programs");
+    let grown = |(program, now): &(&str, u32)| {
+        let before = recorded.get(*program).and_then(|row| row.get(&series)?.as_integer());
+        before.is_none_or(|before| i64::from(*now) * 10 > before * 11)
+    };
+    let grown: Vec<_> = found.iter().filter(|row| grown(row)).collect();
+    assert!(grown.is_empty(), "not as in ebpf/verifier.toml on {series}: {grown:?}, of {found:?}");
+    assert!(found.iter().all(|(_, now)| *now > 0), "{found:?}");
+}
+
 #[test]
 fn nothing_is_refused_outside() {
     let Some(mut bed) = Bed::new() else { return };

@@ -18,7 +18,7 @@ pub use offsets::{FIELDS, Offsets};
 pub use procfs::{Entry, Relation};
 pub use record::{Counter, HOOKS, Hook, Outcome, Reason, Record};
 pub use state::{Arm, Clock, Root, Scope, ScopeFlags, State, arm, mode};
-pub use verdict::{Access, End, MOST_LEVELS, Verdict, Walk, procfs_verdict, takes_names_away};
+pub use verdict::{Access, End, MOST_LEVELS, Verdict, Walk, Word, procfs_verdict, takes_names_away};
 
 /// Version of everything in this crate. User space adopts pinned programs only of its own layout.
 pub const LAYOUT: u32 = 1;

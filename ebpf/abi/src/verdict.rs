@@ -65,15 +65,63 @@ impl Verdict {
         Self { outcome, reason, guard }
     }
 
+    /// As one word.
+    #[inline(always)]
+    pub fn word(self) -> Word {
+        Word(self.outcome as u64 | (self.reason as u64) << 16 | (self.guard as u64) << 32)
+    }
+}
+
+/// A verdict in one word: what one function of a program returns to another. The verifier follows every value that it
+/// knows through all that comes after; of what such a function returned it knows nothing, and so follows one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Word(pub u64);
+
+impl Word {
+    /// [`Verdict::ALLOW`].
+    pub const ALLOW: Self = Self(0);
+
+    /// Whether it is [`Word::ALLOW`].
+    #[inline(always)]
+    pub fn is_allow(self) -> bool {
+        self.0 == 0
+    }
+
+    /// The [`Outcome`]'s number.
+    #[inline(always)]
+    pub fn outcome(self) -> u16 {
+        (self.0 & 0xffff) as u16
+    }
+
+    /// The [`Reason`]'s number.
+    #[inline(always)]
+    pub fn reason(self) -> u16 {
+        (self.0 >> 16 & 0xffff) as u16
+    }
+
+    /// The guard's number, or 0.
+    #[inline(always)]
+    pub fn guard(self) -> u32 {
+        (self.0 >> 32) as u32
+    }
+
+    /// Whether it refuses. An outcome without a meaning does.
+    #[inline(always)]
+    pub fn refuses(self) -> bool {
+        self.outcome() > Outcome::Flag as u16
+    }
+
     /// What a hook returns: 0 or a negative errno (errno(3)).
     #[inline(always)]
     pub fn errno(self) -> i32 {
         const ENOENT: i32 = 2;
         const EACCES: i32 = 13;
-        match self.outcome {
-            Outcome::Allow | Outcome::Flag => 0,
-            Outcome::Deny => -EACCES,
-            Outcome::Hide => -ENOENT,
+        if !self.refuses() {
+            0
+        } else if self.outcome() == Outcome::Hide as u16 {
+            -ENOENT
+        } else {
+            -EACCES
         }
     }
 }
@@ -82,6 +130,7 @@ impl Verdict {
 ///
 /// Nothing here is compared with a constant before the way ends: what the verifier does not need to know exactly at one
 /// level need not be verified again for each value at the next.
+#[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Walk {
     access: u32,

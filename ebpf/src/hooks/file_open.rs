@@ -2,7 +2,7 @@
 
 use aya_ebpf::macros::lsm;
 use aya_ebpf::programs::LsmContext;
-use keyblind_abi::{Access, Counter, Hook, Offsets, Verdict};
+use keyblind_abi::{Access, Counter, Hook, Offsets};
 
 use crate::emit::{self, Question};
 use crate::judge;
@@ -37,14 +37,14 @@ pub fn in_scope(file: Pointer, subject: &Subject, hook: Hook) -> i32 {
     }
     emit::count(hook, Counter::Asked);
     let access = wanted(file);
-    let verdict = match relation::special(dentry, inode, access, subject) {
-        Some(verdict) => verdict,
-        None => judge::judge_inode(dentry, inode, access, subject).verdict,
+    let word = match relation::special(dentry, inode, access, subject) {
+        Some(word) => word,
+        None => judge::judge_inode(dentry, inode, access, subject).word,
     };
-    if verdict == Verdict::ALLOW {
+    if word.is_allow() {
         return 0;
     }
-    emit::answer(subject, &Question::about(hook, access, dentry), verdict)
+    Question::about(subject, hook, access, dentry).answer(word)
 }
 
 /// What a descriptor could do. Every open counts as one that reads: `O_WRONLY` on a guarded file has no use that is

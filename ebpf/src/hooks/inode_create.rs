@@ -3,7 +3,7 @@
 
 use aya_ebpf::macros::lsm;
 use aya_ebpf::programs::LsmContext;
-use keyblind_abi::{Access, Counter, Hook, Offsets, Outcome, Reason, Verdict};
+use keyblind_abi::{Access, Counter, Hook, Offsets, Reason};
 
 use crate::emit::{self, Question};
 use crate::judge;
@@ -35,18 +35,18 @@ pub fn inode_mknod(ctx: LsmContext) -> i32 {
 fn made(dentry: Pointer, access: u32) -> i32 {
     let Some(subject) = scope::subject() else { return 0 };
     emit::count(Hook::InodeCreate, Counter::Asked);
-    let question = Question::about(Hook::InodeCreate, access, dentry);
     let parent: Pointer = kernel::field::<_, { Offsets::DENTRY_PARENT }>(dentry);
     let directory: Pointer = kernel::field::<_, { Offsets::DENTRY_INODE }>(parent);
     if !directory.is_null() {
         let sb: Pointer = kernel::field::<_, { Offsets::INODE_SB }>(directory);
         if relation::controls(kernel::field::<_, { Offsets::SB_MAGIC }>(sb), access) {
-            return emit::answer(&subject, &question, Verdict::refuse(&subject.scope, Reason::Control, 0));
+            let question = Question::about(&subject, Hook::InodeCreate, access, dentry);
+            return question.answer(subject.refuse(Reason::Control));
         }
     }
-    let verdict = judge::judge(dentry, access, &subject).verdict;
-    if verdict.outcome == Outcome::Allow {
+    let word = judge::judge(dentry, access, &subject).word;
+    if word.is_allow() {
         return 0;
     }
-    emit::answer(&subject, &question, verdict)
+    Question::about(&subject, Hook::InodeCreate, access, dentry).answer(word)
 }

@@ -2,7 +2,7 @@
 
 use aya_ebpf::macros::lsm;
 use aya_ebpf::programs::LsmContext;
-use keyblind_abi::{Access, Counter, Hook, Offsets, Outcome};
+use keyblind_abi::{Access, Counter, Hook, Offsets};
 
 use crate::emit::{self, Question};
 use crate::judge;
@@ -18,16 +18,16 @@ pub fn inode_link(ctx: LsmContext) -> i32 {
         emit::count(Hook::InodeLink, Counter::Asked);
         // Another name is a way to read it.
         let access = Access::OPEN | Access::WRITE;
-        let source = judge::judge(old, access, &subject).verdict;
-        if source.outcome != Outcome::Allow {
-            let errno = emit::answer(&subject, &Question::about(Hook::InodeLink, access, old), source);
+        let source = judge::judge(old, access, &subject).word;
+        if !source.is_allow() {
+            let errno = Question::about(&subject, Hook::InodeLink, access, old).answer(source);
             if errno != 0 {
                 return errno;
             }
         }
-        let target = judge::judge(new, Access::WRITE, &subject).verdict;
-        if target.outcome != Outcome::Allow {
-            let errno = emit::answer(&subject, &Question::about(Hook::InodeLink, Access::WRITE, new), target);
+        let target = judge::judge(new, Access::WRITE, &subject).word;
+        if !target.is_allow() {
+            let errno = Question::about(&subject, Hook::InodeLink, Access::WRITE, new).answer(target);
             if errno != 0 {
                 return errno;
             }
@@ -43,7 +43,7 @@ pub fn inode_link(ctx: LsmContext) -> i32 {
 #[inline(always)]
 pub fn mark(dentry: Pointer, of: Pointer) {
     let number = names::number(of);
-    if number == 0 {
+    if number == 0 || number == names::UNKNOWN {
         return;
     }
     let inode: Pointer = kernel::field::<_, { Offsets::DENTRY_INODE }>(dentry);

@@ -2,7 +2,7 @@
 
 use aya_ebpf::macros::lsm;
 use aya_ebpf::programs::LsmContext;
-use keyblind_abi::{Access, Counter, Hook, Offsets, Outcome, Reason, Verdict, takes_names_away};
+use keyblind_abi::{Access, Counter, Hook, Offsets, Reason, takes_names_away};
 
 use super::inode_link::mark;
 use crate::emit::{self, Question};
@@ -39,28 +39,29 @@ fn in_scope(old: Pointer, new: Pointer, moved: Pointer, subject: &Subject) -> i3
     emit::count(Hook::InodeRename, Counter::Asked);
     let sb: Pointer = kernel::field::<_, { Offsets::INODE_SB }>(moved);
     let access = Access::OPEN | Access::WRITE | Access::MOVE;
-    let question = Question::about(Hook::InodeRename, access, old);
     if relation::controls(kernel::field::<_, { Offsets::SB_MAGIC }>(sb), access) {
-        return emit::answer(subject, &question, Verdict::refuse(&subject.scope, Reason::Control, 0));
+        let question = Question::about(subject, Hook::InodeRename, access, old);
+        return question.answer(subject.refuse(Reason::Control));
     }
     let from = judge::judge(old, access, subject);
-    if from.verdict.outcome != Outcome::Allow {
-        let errno = emit::answer(subject, &question, from.verdict);
+    if !from.word.is_allow() {
+        let errno = Question::about(subject, Hook::InodeRename, access, old).answer(from.word);
         if errno != 0 {
             return errno;
         }
     }
     // What is replaced is gone, not read: only write guards count.
     let to = judge::judge(new, Access::WRITE | Access::MOVE, subject);
-    if to.verdict.outcome != Outcome::Allow {
-        let question = Question::about(Hook::InodeRename, Access::WRITE | Access::MOVE, new);
-        let errno = emit::answer(subject, &question, to.verdict);
+    if !to.word.is_allow() {
+        let question = Question::about(subject, Hook::InodeRename, Access::WRITE | Access::MOVE, new);
+        let errno = question.answer(to.word);
         if errno != 0 {
             return errno;
         }
     }
     if judge::is_directory(moved) && takes_names_away(from.names, to.names) {
-        return emit::answer(subject, &question, Verdict::refuse(&subject.scope, Reason::NamesTaken, 0));
+        let question = Question::about(subject, Hook::InodeRename, access, old);
+        return question.answer(subject.refuse(Reason::NamesTaken));
     }
     0
 }

@@ -2,7 +2,7 @@
 
 use aya_ebpf::macros::lsm;
 use aya_ebpf::programs::LsmContext;
-use keyblind_abi::{Access, Counter, Hook, Offsets, Outcome, Reason, Verdict};
+use keyblind_abi::{Access, Counter, Hook, Offsets, Reason};
 
 use crate::emit::{self, Question};
 use crate::judge;
@@ -25,18 +25,18 @@ pub fn inode_rmdir(ctx: LsmContext) -> i32 {
 pub fn changed(dentry: Pointer, access: u32, hook: Hook) -> i32 {
     let Some(subject) = scope::subject() else { return 0 };
     emit::count(hook, Counter::Asked);
-    let question = Question::about(hook, access, dentry);
     let inode: Pointer = kernel::field::<_, { Offsets::DENTRY_INODE }>(dentry);
     if inode.is_null() {
         return 0;
     }
     let sb: Pointer = kernel::field::<_, { Offsets::INODE_SB }>(inode);
     if relation::controls(kernel::field::<_, { Offsets::SB_MAGIC }>(sb), access) {
-        return emit::answer(&subject, &question, Verdict::refuse(&subject.scope, Reason::Control, 0));
+        let question = Question::about(&subject, hook, access, dentry);
+        return question.answer(subject.refuse(Reason::Control));
     }
-    let verdict = judge::judge(dentry, access, &subject).verdict;
-    if verdict.outcome == Outcome::Allow {
+    let word = judge::judge(dentry, access, &subject).word;
+    if word.is_allow() {
         return 0;
     }
-    emit::answer(&subject, &question, verdict)
+    Question::about(&subject, hook, access, dentry).answer(word)
 }

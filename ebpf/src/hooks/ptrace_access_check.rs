@@ -2,7 +2,7 @@
 
 use aya_ebpf::macros::lsm;
 use aya_ebpf::programs::LsmContext;
-use keyblind_abi::{Counter, Hook, Reason, Relation, ScopeFlags, Verdict};
+use keyblind_abi::{Counter, Hook, Reason, Relation, ScopeFlags};
 
 use crate::emit::{self, Question};
 use crate::relation;
@@ -27,6 +27,5 @@ pub fn ptrace_access_check(ctx: LsmContext) -> i32 {
     if allowed {
         return 0;
     }
-    let verdict = Verdict::refuse(&subject.scope, Reason::Process, 0);
-    emit::answer(&subject, &Question::of(Hook::PtraceAccess, mode, target), verdict)
+    Question::of(&subject, Hook::PtraceAccess, mode, target).answer(subject.refuse(Reason::Process))
 }

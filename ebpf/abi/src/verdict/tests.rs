@@ -65,7 +65,7 @@ proptest! {
         let verdict = walk.verdict(&ENFORCE, end, None, None, false);
         let refuses = matches!(verdict.outcome, Outcome::Deny | Outcome::Hide);
         prop_assert_eq!(refuses, refused_by_objects(&levels, access));
-        prop_assert_eq!(verdict.errno() != 0, refuses);
+        prop_assert_eq!(verdict.word().errno() != 0, refuses);
     }
 
     #[test]
@@ -78,8 +78,8 @@ proptest! {
         let end = if ended == End::Decided { ended } else { end };
         let audit = walk.verdict(&AUDIT, end, Some(&name), None, false);
         let enforce = walk.verdict(&ENFORCE, end, Some(&name), None, false);
-        prop_assert_eq!(audit.errno(), 0);
-        if enforce.errno() != 0 {
+        prop_assert_eq!(audit.word().errno(), 0);
+        if enforce.word().errno() != 0 {
             prop_assert_eq!(audit.outcome, Outcome::Flag);
             prop_assert_eq!((audit.guard, audit.reason), (enforce.guard, enforce.reason));
         }
@@ -92,7 +92,7 @@ proptest! {
         let (walk, ended) = walked(&levels, access);
         if ended == End::Root {
             let end = if limit { End::Limit } else { End::Detached };
-            prop_assert!(walk.verdict(&ENFORCE, end, None, None, true).errno() != 0);
+            prop_assert!(walk.verdict(&ENFORCE, end, None, None, true).word().errno() != 0);
         }
     }
 
@@ -143,8 +143,8 @@ fn hidden_is_enoent_and_refused_is_eacces() {
     let hide = GuardEntry { flags: flags::READ | flags::HIDE, read: 3, ..GuardEntry::default() };
     let (walk, end) = walked(&[Some(hide)], Access::OPEN);
     let verdict = walk.verdict(&ENFORCE, end, None, None, false);
-    assert_eq!(verdict.errno(), -2);
-    assert_eq!(Verdict::refuse(&ENFORCE, Reason::Control, 0).errno(), -13);
+    assert_eq!(verdict.word().errno(), -2);
+    assert_eq!(Verdict::refuse(&ENFORCE, Reason::Control, 0).word().errno(), -13);
 }
 
 #[test]
@@ -170,4 +170,25 @@ fn a_move_within_the_tree_takes_no_names_away() {
     assert!(!takes_names_away(0b11, 0b11));
     assert!(!takes_names_away(0, 0b1));
     assert!(takes_names_away(0b11, 0b01));
+}
+
+proptest! {
+    /// One word says what the verdict says, and refuses where it does.
+    #[test]
+    fn a_word_says_the_same(levels in entries(), access in 1u32..8, enforce: bool) {
+        let (walk, end) = walked(&levels, access);
+        let verdict = walk.verdict(if enforce { &ENFORCE } else { &AUDIT }, end, None, None, false);
+        let word = verdict.word();
+        prop_assert_eq!(word.outcome(), verdict.outcome as u16);
+        prop_assert_eq!(word.reason(), verdict.reason as u16);
+        prop_assert_eq!(word.guard(), verdict.guard);
+        prop_assert_eq!(word.is_allow(), verdict == Verdict::ALLOW);
+        prop_assert_eq!(word.refuses(), matches!(verdict.outcome, Outcome::Deny | Outcome::Hide));
+        prop_assert_eq!(word.errno() != 0, word.refuses());
+    }
+}
+
+#[test]
+fn a_word_without_a_meaning_refuses() {
+    assert_eq!(Word(u64::MAX).errno(), -13);
 }

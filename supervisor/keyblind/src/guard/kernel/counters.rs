@@ -1,7 +1,7 @@
 //! What was counted.
 
 use std::os::fd::{AsFd, AsRawFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use aya::programs::ProgramInfo;
 use keyblind_abi::{Counter, HOOKS, Hook};
@@ -9,7 +9,7 @@ use keyblind_abi::{Counter, HOOKS, Hook};
 use super::error::KernelError;
 use super::index;
 use super::maps::{Maps, named};
-use super::object::PROGRAMS;
+use super::object::{PROGRAMS, Program};
 
 /// Counts of one hook since the programs were loaded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,12 +63,11 @@ pub(super) fn read(maps: &Maps, dir: &Path) -> Result<Counters, KernelError> {
     }
     let mut skipped = Vec::new();
     for program in PROGRAMS {
-        let path = dir.join(format!("prog_{}", program.name));
+        let (path, info) = info(program, dir)?;
         let failed = |source: Box<dyn std::error::Error + Send + Sync>| KernelError::Pin {
             path: path.clone(),
             source,
         };
-        let info = ProgramInfo::from_pin(&path).map_err(|error| failed(error.into()))?;
         let fd = info.fd().map_err(|error| failed(error.into()))?;
         let text = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", fd.as_fd().as_raw_fd()))
             .map_err(|error| failed(error.into()))?;
@@ -77,6 +76,24 @@ pub(super) fn read(maps: &Maps, dir: &Path) -> Result<Counters, KernelError> {
         }
     }
     Ok(Counters { hooks, skipped })
+}
+
+/// How many instructions the verifier processed for each program (since Linux 5.16).
+pub(super) fn verified(dir: &Path) -> Result<Vec<(&'static str, u32)>, KernelError> {
+    let count = |program: &Program| {
+        let (_, info) = info(program, dir)?;
+        Ok((program.name, info.verified_instruction_count().unwrap_or(0)))
+    };
+    PROGRAMS.iter().map(count).collect()
+}
+
+/// What the kernel says of a pinned program, and where it is pinned.
+fn info(program: &Program, dir: &Path) -> Result<(PathBuf, ProgramInfo), KernelError> {
+    let path = dir.join(format!("prog_{}", program.name));
+    match ProgramInfo::from_pin(&path) {
+        Ok(info) => Ok((path, info)),
+        Err(error) => Err(KernelError::Pin { path, source: error.into() }),
+    }
 }
 
 /// `recursion_misses` of a program's fdinfo (since Linux 5.12).

@@ -146,6 +146,12 @@ impl Kernel {
         counters::read(&self.maps, &self.dir)
     }
 
+    /// How many instructions the verifier processed for each program: what accepting it cost, and how near it is to
+    /// being refused as too complex, which happens at a million.
+    pub fn verified(&self) -> Result<Vec<(&'static str, u32)>> {
+        counters::verified(&self.dir)
+    }
+
     /// Where fields lie in this kernel's structures.
     pub fn resolved(&self) -> &Offsets {
         &self.offsets
