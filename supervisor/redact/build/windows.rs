@@ -148,7 +148,7 @@ const FIRST: u8 = 2;
 const SECOND: u8 = 4;
 
 /// Size of the second filter, as a power of two of bits.
-const FOUR_BITS: u32 = 16;
+const FOUR_BITS: u32 = 18;
 
 /// Marks all four bytes that may stand from `at` on in a place where `text` stands, without regard to
 /// case: the scan's second filter.
