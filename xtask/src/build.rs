@@ -18,11 +18,13 @@ pub(crate) struct Args {
 
 pub(crate) fn main(args: &Args) -> Result<ExitCode> {
     let (binary, probes) = if args.without_probes {
-        let object = shell::target_dir()?.join("ebpf/keyblind.o");
-        if let Err(source) = std::fs::remove_file(&object)
-            && source.kind() != std::io::ErrorKind::NotFound
-        {
-            return Err(shell::Error::File { path: object, source });
+        for (_, object) in probes::OBJECTS {
+            let object = shell::target_dir()?.join("ebpf").join(object);
+            if let Err(source) = std::fs::remove_file(&object)
+                && source.kind() != std::io::ErrorKind::NotFound
+            {
+                return Err(shell::Error::File { path: object, source });
+            }
         }
         (workspace(args.debug)?, "without probes: no kernel tier")
     } else {

@@ -104,9 +104,13 @@ pub(crate) fn advice() -> String {
     )
 }
 
-/// Builds the object and returns where it is: `ebpf/keyblind.o` in the directory that cargo builds into, where
-/// the build of the `keyblind` crate looks for it.
-pub(crate) fn build() -> Result<PathBuf> {
+/// What is built, and what it is called in `ebpf/` in the directory that cargo builds into, where the build of the
+/// `keyblind` crate looks for it.
+pub(crate) const OBJECTS: &[(&str, &str)] =
+    &[("keyblind-probes", "keyblind.o"), ("keyblind-addresses", "addresses.o")];
+
+/// Builds the objects.
+pub(crate) fn build() -> Result<()> {
     let missing =
         |what: &str| Error::Said(format!("the kernel programs cannot be built: {what}; {}", advice()));
     let toolchain = toolchain()
@@ -126,14 +130,15 @@ pub(crate) fn build() -> Result<PathBuf> {
         command.env("RUSTC", Path::new(DEBIAN).join("rustc"));
     }
     shell::run(&mut command)?;
-    let built = target.join("ebpf-build/bpfel-unknown-none/release/keyblind-probes");
-    let object = target.join("ebpf/keyblind.o");
-    let lean = target.join("ebpf-build/keyblind.o");
-    // Nine tenths of it are debug information, of which BTF, which stays, was made.
-    let mut strip = Command::new(Path::new(LLVM_PREFIX).join("bin/llvm-objcopy"));
-    shell::run(strip.arg("--strip-debug").arg(&built).arg(&lean))?;
-    keep(&lean, &object)?;
-    Ok(object)
+    for (name, object) in OBJECTS {
+        let built = target.join("ebpf-build/bpfel-unknown-none/release").join(name);
+        let lean = target.join("ebpf-build").join(object);
+        // Nine tenths of it are debug information, of which BTF, which stays, was made.
+        let mut strip = Command::new(Path::new(LLVM_PREFIX).join("bin/llvm-objcopy"));
+        shell::run(strip.arg("--strip-debug").arg(&built).arg(&lean))?;
+        keep(&lean, &target.join("ebpf").join(object))?;
+    }
+    Ok(())
 }
 
 fn flags(linker: &Path) -> Vec<String> {

@@ -6,6 +6,7 @@
 //! All structures are `repr(C)` without padding, so that their bytes are all defined. A change to any of them, or to
 //! what a flag means, changes [`LAYOUT`].
 
+pub mod addressed;
 mod guard;
 mod offsets;
 mod procfs;
@@ -13,6 +14,7 @@ mod record;
 mod state;
 mod verdict;
 
+pub use addressed::Addressed;
 pub use guard::{GuardEntry, GuardKey, Label, NAME_BYTES, NameEntry, NameKey, ObjectKey, Stamp, flags, fold};
 pub use offsets::{FIELDS, Offsets};
 pub use procfs::{Entry, Relation};

@@ -6,6 +6,7 @@
     reason = "raw system calls; a step of several is one block"
 )]
 
+pub(crate) mod bpf;
 mod packet;
 
 use std::fs::File;
