@@ -52,12 +52,19 @@ pub fn is_directory(inode: Pointer) -> bool {
     kernel::field::<u16, { Offsets::INODE_MODE }>(inode) & TYPE == DIRECTORY
 }
 
-/// Whether an earlier walk already found that nothing guards a file.
+/// Whether an earlier walk already found that nothing guards a file; for one set of guards, or for all. What is noted on
+/// a directory is of what lies in it, and says nothing of itself.
 #[inline(always)]
-pub fn known_clean(label: &Label, inode: Pointer, subject: &Subject, epoch: u64) -> bool {
-    Stamp::names(kernel::load(&label.stamp), epoch, subject.scope.slot).is_some()
+pub fn known_clean(label: &Label, inode: Pointer, slot: Option<u32>) -> bool {
+    let stamp = kernel::load(&label.stamp);
+    let fresh = match slot {
+        Some(slot) => Stamp::names(stamp, epoch(), slot).is_some(),
+        None => Stamp::for_all(stamp, epoch()),
+    };
+    fresh
         && label.named == 0
         && kernel::field::<u32, { Offsets::INODE_LINKS }>(inode) == 1
+        && !is_directory(inode)
 }
 
 /// What the way up finds. Only numbers: functions that are verified apart take it.

@@ -31,10 +31,32 @@ pub fn state() -> Option<&'static State> {
     STATE.get(0)
 }
 
-/// The running process as a subject, or `None` if no scope is above it. Outside it costs one comparison.
+/// The level-1 cgroup of the running process.
 #[inline(always)]
-pub fn current(state: &State) -> Option<Subject> {
-    let top = kernel::ancestor(1);
+pub fn top() -> u64 {
+    kernel::ancestor(1)
+}
+
+/// Whether there may be scopes below a level-1 cgroup. Outside it costs one comparison.
+#[inline(always)]
+pub fn near(state: &State, top: u64) -> bool {
+    let mut at = 0;
+    while at < State::ROOTS {
+        let id = state.roots[at].id;
+        if id == 0 {
+            return false;
+        }
+        if id == top {
+            return true;
+        }
+        at += 1;
+    }
+    false
+}
+
+/// The running process, whose level-1 cgroup is `top`, as a subject, or `None` if no scope is above it.
+#[inline(always)]
+pub fn current(state: &State, top: u64) -> Option<Subject> {
     let mut at = 0;
     while at < State::ROOTS {
         let root = &state.roots[at];
@@ -61,5 +83,5 @@ fn below(level: u32) -> Option<Subject> {
 /// The running process as a subject.
 #[inline(always)]
 pub fn subject() -> Option<Subject> {
-    current(state()?)
+    current(state()?, top())
 }

@@ -58,6 +58,12 @@ impl Stamp {
         (self.epoch << 24) | ((self.slot as u64 & 0xfff) << 12) | (self.names as u64 & 0xfff)
     }
 
+    /// Whether the word is true at this epoch for every set of guards.
+    #[inline(always)]
+    pub fn for_all(word: u64, epoch: u64) -> bool {
+        word != 0 && word >> 24 == epoch << 24 >> 24 && word >> 12 & 0xfff == 0
+    }
+
     /// The names that count below, if the word is true at this epoch for this set of guards, and the set for which it
     /// was found, 0 for any.
     #[inline(always)]
@@ -184,6 +190,8 @@ mod tests {
         let any = Stamp { epoch: (1 << 40) + 9, slot: 0, names: 0 }.pack();
         assert_eq!(Stamp::names(any, (1 << 40) + 9, 6), Some((0, 0)));
         assert_eq!(Stamp::names(any, 8, 6), None);
+        assert!(Stamp::for_all(any, (1 << 40) + 9) && Stamp::for_all(any, 9));
+        assert!(!Stamp::for_all(any, 8) && !Stamp::for_all(word, 7) && !Stamp::for_all(0, 0));
         assert_eq!(Stamp::names(0, 0, 0), None);
     }
 

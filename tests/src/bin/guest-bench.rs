@@ -4,11 +4,14 @@
 
 #![expect(clippy::expect_used, reason = "a measurement fails by panicking, as the harness does")]
 
-use std::io::{Read, Write};
+use std::fs::{self, File};
+use std::io::Write;
+use std::os::fd::AsFd;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Stdio};
+use std::process::Command;
 
-use keyblind_tests::{Outcome, Run, Site, Tier};
+use keyblind::guard::kernel::{Guard, How, Kernel, KernelError, PolicySlot, Reach, Refuses, Scope};
 use serde_json::{Value, json};
 
 const OPEN: &str = "open+close of a file";
@@ -20,62 +23,105 @@ const IN_SCOPE: u64 = 450;
 const NINE_DEEP: u64 = 800;
 const DENIED: u64 = 2_500;
 
+const PINS: &str = "/sys/fs/bpf/keyblind";
+const HOME: &str = "/sys/fs/cgroup/keyblind";
+
+/// Files to open, and the cgroup of a scope.
+struct Bed {
+    program: PathBuf,
+    top: PathBuf,
+    deep: PathBuf,
+    guarded: PathBuf,
+    cgroup: PathBuf,
+}
+
+impl Bed {
+    fn new() -> Self {
+        let program = std::env::current_exe().expect("a program").with_file_name("open-cost");
+        let dir = PathBuf::from(format!("/var/tmp/bench-{}", std::process::id()));
+        let write = |name: &str| {
+            let path = dir.join(name);
+            fs::create_dir_all(path.parent().expect("a directory")).expect("directories");
+            fs::write(&path, "x").expect("a file");
+            path
+        };
+        let cgroup = Path::new(HOME).join("bench");
+        fs::create_dir_all(&cgroup).expect("a cgroup");
+        Self {
+            program,
+            top: write("file"),
+            deep: write("1/2/3/4/5/6/7/8/file"),
+            guarded: write("guarded"),
+            cgroup,
+        }
+    }
+
+    /// The cost of one access, by a process inside the scope or outside of it.
+    fn cost(&self, what: &str, path: &Path, inside: bool) -> u64 {
+        let enter =
+            if inside { format!("echo $$ >{}/cgroup.procs; ", self.cgroup.display()) } else { String::new() };
+        let script = format!("{enter}exec \"$@\"");
+        let mut shell = Command::new("/bin/sh");
+        shell.args(["-c", &script, "sh"]).arg(&self.program).arg(what).arg(path);
+        if path == self.guarded {
+            // All their reports find room, so that each is paid for.
+            shell.arg("500");
+        }
+        let output = shell.output().expect("open-cost");
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        text.trim().parse().unwrap_or_else(|error| panic!("{error}: {output:?}"))
+    }
+
+    /// Programs, one scope, and a guard on one file and on one more, so that a walk has something to look for.
+    fn guard(&self) -> Result<Kernel, KernelError> {
+        let mut kernel = Kernel::start(Path::new(PINS), Path::new(HOME))?;
+        let slot = PolicySlot::new(1).expect("a slot");
+        let scope = Scope { slot: slot.number(), ..Scope::default() };
+        kernel.enter_scope(fs::metadata(&self.cgroup).expect("the cgroup").ino(), &scope)?;
+        let object = File::open(&self.guarded).expect("the guarded file");
+        let guard = Guard {
+            number: 1,
+            object: object.as_fd(),
+            reach: Reach::Object,
+            refuses: Refuses::Opening,
+            how: How::Deny,
+        };
+        kernel.enrol(slot, &guard)?;
+        Ok(kernel)
+    }
+}
+
 fn main() {
-    let site = Site::new();
-    let program = site.add_helper("open-cost");
-    let top = site.write("home/project/file", "x");
-    let deep = site.write("home/project/1/2/3/4/5/6/7/8/file", "x");
-    let guarded = site.home().join(".aws/credentials");
-    let measure = |tier: Tier, what: &str, path: &Path| -> u64 {
-        let words = [program.clone(), PathBuf::from(what), path.to_path_buf()];
-        number(&site.run(Run::new(tier, words)))
-    };
-    let bare = measure(Tier::Bare, "open", &top);
+    let bed = Bed::new();
+    let bare = bed.cost("open", &bed.top, true);
     say(&row(&format!("{OPEN}, no probes"), bare, Value::Null));
-    let bare_deep = measure(Tier::Bare, "open", &deep);
-    let bare_guarded = measure(Tier::Bare, "open", &guarded);
-    let bare_read = measure(Tier::Bare, "read", &top);
+    let bare_deep = bed.cost("open", &bed.deep, true);
+    let bare_guarded = bed.cost("open", &bed.guarded, true);
+    let bare_read = bed.cost("read", &bed.top, true);
     say(&row(&format!("{READ}, no probes"), bare_read, Value::Null));
 
     let names = ["out of scope", "in scope, 1 deep", "in scope, 9 deep", "denied with event"];
-    if let Some(why) = no_programs(&site) {
-        let opens = names.map(|name| format!("{OPEN}, {name}"));
-        for name in opens.into_iter().chain([format!("{READ}, out of scope")]) {
-            say(&json!({ "name": name, "missing": why }));
+    let kernel = match bed.guard() {
+        Ok(kernel) => kernel,
+        Err(error) => {
+            let opens = names.map(|name| format!("{OPEN}, {name}"));
+            for name in opens.into_iter().chain([format!("{READ}, out of scope")]) {
+                say(&json!({ "name": name, "missing": error.to_string() }));
+            }
+            return;
         }
-        return;
-    }
-    // A run keeps the programs loaded while accesses outside of it are measured.
-    let mut beside = Beside::start(&site);
+    };
     let more = |name: &str, now: u64, before: u64, limit: u64| {
         say(&row(&format!("{name}, more than without probes"), now.saturating_sub(before), limit.into()));
     };
-    more(&format!("{OPEN}, {}", names[0]), measure(Tier::Bare, "open", &top), bare, OUT_OF_SCOPE);
-    more(&format!("{READ}, out of scope"), measure(Tier::Bare, "read", &top), bare_read, 0);
-    beside.end();
-    more(&format!("{OPEN}, {}", names[1]), measure(Tier::Mount, "open", &top), bare, IN_SCOPE);
-    more(&format!("{OPEN}, {}", names[2]), measure(Tier::Mount, "open", &deep), bare_deep, NINE_DEEP);
-    more(&format!("{OPEN}, {}", names[3]), measure(Tier::Mount, "open", &guarded), bare_guarded, DENIED);
-}
-
-/// Why a run of root has no kernel programs here, or `None` if it has them.
-fn no_programs(site: &Site) -> Option<String> {
-    let outcome = site.run(Run::bash(Tier::Mount, "true"));
-    let tier = outcome.events_of("run.started")[0]["tier"].as_str().unwrap_or("none").to_owned();
-    if tier == "kernel" {
-        return None;
-    }
-    let words = [site.bin().join("keyblind").display().to_string()];
-    let words = words.into_iter().chain(["doctor", "--json", "--user", "1000"].map(str::to_owned));
-    let doctor = site.run(Run::new(Tier::Bare, words).by_root());
-    let object: Value = serde_json::from_slice(&doctor.stdout).expect("doctor's object");
-    let layers = object["layers"].as_array().expect("layers");
-    let layer = layers.iter().find(|layer| layer["layer"] == "BPF-LSM").expect("a row for BPF-LSM");
-    Some(format!("a run of root is in tier {tier}: {}", layer["evidence"].as_str().unwrap_or_default()))
-}
-
-fn number(outcome: &Outcome) -> u64 {
-    outcome.text().trim().parse().unwrap_or_else(|error| panic!("{error}: {outcome}"))
+    let open = |name: &str| format!("{OPEN}, {name}");
+    more(&open(names[0]), bed.cost("open", &bed.top, false), bare, OUT_OF_SCOPE);
+    more(&format!("{READ}, out of scope"), bed.cost("read", &bed.top, false), bare_read, 0);
+    more(&open(names[1]), bed.cost("open", &bed.top, true), bare, IN_SCOPE);
+    more(&open(names[2]), bed.cost("open", &bed.deep, true), bare_deep, NINE_DEEP);
+    let denied = bed.cost("open", &bed.guarded, true);
+    more(&open(names[3]), denied, bare_guarded, DENIED);
+    kernel.stop().expect("the end of the programs");
 }
 
 fn row(name: &str, value: u64, limit: Value) -> Value {
@@ -84,24 +130,4 @@ fn row(name: &str, value: u64, limit: Value) -> Value {
 
 fn say(row: &Value) {
     writeln!(std::io::stdout(), "{row}").expect("stdout");
-}
-
-/// A run that waits on its stdin.
-struct Beside(Child);
-
-impl Beside {
-    fn start(site: &Site) -> Self {
-        let (mut command, _) = site.command(&Run::new(Tier::Mount, ["/bin/cat"]));
-        command.stdin(Stdio::piped()).stdout(Stdio::piped());
-        let mut child = command.spawn().expect("a run");
-        child.stdin.as_mut().expect("a pipe").write_all(b"up\n").expect("a line");
-        let mut answer = [0; 3];
-        child.stdout.as_mut().expect("a pipe").read_exact(&mut answer).expect("an answer");
-        Self(child)
-    }
-
-    fn end(&mut self) {
-        drop(self.0.stdin.take());
-        assert!(self.0.wait().expect("an end").success());
-    }
 }
