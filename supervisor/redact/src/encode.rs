@@ -96,7 +96,7 @@ pub(crate) fn expand(value: &[u8], set: Encodings, sink: &mut dyn FnMut(Encoding
 
 fn forms(value: &[u8], set: Encodings, sink: &mut dyn FnMut(Encoding, &[u8])) {
     sink(Encoding::Raw, value);
-    let mut form = Vec::with_capacity(value.len() * 3 + 8);
+    let mut form = Vec::with_capacity(value.len() * 4 + 8);
     let mut give = |encoding: Encoding, form: &mut Vec<u8>| {
         // A form equal to the value adds nothing; one far shorter than it could be met by chance.
         if form.as_slice() != value && form.len() >= crate::vet::MIN_LEN {
@@ -105,63 +105,63 @@ fn forms(value: &[u8], set: Encodings, sink: &mut dyn FnMut(Encoding, &[u8])) {
         form.fill(0);
         form.clear();
     };
-    for (encoding, alphabet) in [(Encoding::Base64, BASE64), (Encoding::Base64Url, BASE64URL)] {
-        if !set.contains(encoding) {
-            continue;
+    for skip in 0..3 {
+        if !set.contains(Encoding::Base64) && !set.contains(Encoding::Base64Url) {
+            break;
         }
-        for skip in 0..3 {
-            bits(value, skip, 6, alphabet, &mut form);
-            give(encoding, &mut form);
-        }
-    }
-    if set.contains(Encoding::Base64) {
-        // PHP and some loggers escape the slash of base64 in JSON.
-        for skip in 0..3 {
-            let mut plain = Vec::with_capacity(value.len() * 2);
-            bits(value, skip, 6, BASE64, &mut plain);
+        let mut plain = Vec::with_capacity(value.len() * 2);
+        bits(value, skip, 6, BASE64, &mut plain);
+        if set.contains(Encoding::Base64) {
+            form.extend_from_slice(&plain);
+            give(Encoding::Base64, &mut form);
+            // PHP and some loggers escape the slash of base64 in JSON.
             if plain.contains(&b'/') {
                 plain.iter().for_each(|&b| {
                     form.extend_from_slice(if b == b'/' { b"\\/" } else { std::slice::from_ref(&b) })
                 });
                 give(Encoding::Base64, &mut form);
             }
-            crate::literal::wipe(&mut plain);
         }
+        // Where the alphabets differ in nothing that the form has, one of them is enough.
+        let differs = plain.iter().any(|b| matches!(b, b'+' | b'/'));
+        if set.contains(Encoding::Base64Url) && (differs || !set.contains(Encoding::Base64)) {
+            form.extend(plain.iter().map(|b| match b {
+                b'+' => b'-',
+                b'/' => b'_',
+                other => *other,
+            }));
+            give(Encoding::Base64Url, &mut form);
+        }
+        crate::literal::wipe(&mut plain);
     }
     if set.contains(Encoding::Hex) {
         for digits in [LOWER, UPPER] {
-            value.iter().for_each(|&b| hex(b, digits, &mut form));
+            let pair = |b: u8| [digits[usize::from(b >> 4)], digits[usize::from(b & 15)]];
+            each(value, &mut form, pair);
             give(Encoding::Hex, &mut form);
-        }
-        // As dumps and fingerprints print bytes (`de ad`, `de:ad`), and as languages escape them.
-        let apart: [(&[u8], &[u8], &[u8; 16]); 5] = [
-            (b"", b" ", LOWER),
-            (b"", b":", LOWER),
-            (b"", b":", UPPER),
-            (b"\\x", b"", LOWER),
-            (b"\\x", b"", UPPER),
-        ];
-        for (before, behind, digits) in apart {
-            for (n, &byte) in value.iter().enumerate() {
-                form.extend_from_slice(before);
-                hex(byte, digits, &mut form);
-                form.extend_from_slice(if n + 1 < value.len() { behind } else { b"" });
+            // As dumps and fingerprints print bytes (`de ad`, `de:ad`), and as languages escape them.
+            for between in [b' ', b':'] {
+                if between == b' ' && digits == UPPER {
+                    continue;
+                }
+                each(value, &mut form, |b| [pair(b)[0], pair(b)[1], between]);
+                form.pop();
+                give(Encoding::Hex, &mut form);
             }
+            each(value, &mut form, |b| [b'\\', b'x', pair(b)[0], pair(b)[1]]);
             give(Encoding::Hex, &mut form);
         }
-        for &byte in value {
-            form.push(b'\\');
-            form.extend([byte >> 6, byte >> 3 & 7, byte & 7].map(|digit| b'0' + digit));
-        }
+        each(value, &mut form, |b| [b'\\', b'0' + (b >> 6), b'0' + (b >> 3 & 7), b'0' + (b & 7)]);
         give(Encoding::Hex, &mut form);
     }
     if set.contains(Encoding::Url) {
         url(value, &mut form, &mut give);
     }
-    if set.contains(Encoding::Url) {
+    let printable = |b: &u8| b.is_ascii_graphic() && *b != b'=' || *b == b' ';
+    if set.contains(Encoding::Url) && !value.iter().all(printable) {
         // Quoted-printable (RFC 2045), on one line.
         for &byte in value {
-            if byte.is_ascii_graphic() && byte != b'=' || byte == b' ' {
+            if printable(&byte) {
                 form.push(byte);
             } else {
                 form.push(b'=');
@@ -200,30 +200,29 @@ fn forms(value: &[u8], set: Encodings, sink: &mut dyn FnMut(Encoding, &[u8])) {
 }
 
 const BASE64: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-const BASE64URL: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 const BASE32: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
 pub(crate) const LOWER: &[u8; 16] = b"0123456789abcdef";
 pub(crate) const UPPER: &[u8; 16] = b"0123456789ABCDEF";
 
-/// The characters of `width` bits each that `value` alone decides when `skip` bytes stand before it.
+/// Fills `form` with what `of` gives for each byte.
+fn each<const N: usize>(value: &[u8], form: &mut Vec<u8>, of: impl Fn(u8) -> [u8; N]) {
+    form.resize(value.len() * N, 0);
+    for (out, &byte) in form.as_chunks_mut::<N>().0.iter_mut().zip(value) {
+        *out = of(byte);
+    }
+}
+
+/// Fills `form` with the characters of `width` bits each that `value` alone decides when `skip` bytes stand
+/// before it. `alphabet` has 2^`width` characters.
 fn bits(value: &[u8], skip: usize, width: usize, alphabet: &[u8], form: &mut Vec<u8>) {
-    let (mut held, mut have) = (0u32, 0usize);
-    // Bits of the first character that belong to the bytes before the value.
-    let foreign = (skip * 8) % width;
-    let mut drop_bits = (width - foreign) % width;
-    for &byte in value {
-        held = held << 8 | u32::from(byte);
-        have += 8;
-        if drop_bits > 0 {
-            have -= drop_bits;
-            drop_bits = 0;
-        }
-        while have >= width {
-            have -= width;
-            let index = (held >> have) as usize & ((1 << width) - 1);
-            form.push(alphabet[index & (alphabet.len() - 1)]);
-        }
-        held &= (1 << have) - 1;
+    // Bits of the value that belong to a character with the bytes before it.
+    let first = (width - (skip * 8) % width) % width;
+    form.resize((value.len() * 8).saturating_sub(first) / width, 0);
+    for (n, out) in form.iter_mut().enumerate() {
+        let bit = first + n * width;
+        let byte = |at: usize| value.get(at).copied().unwrap_or(0);
+        let pair = u16::from_be_bytes([byte(bit / 8), byte(bit / 8 + 1)]);
+        *out = alphabet[usize::from(pair >> (16 - width - bit % 8)) & (alphabet.len() - 1)];
     }
 }
 
@@ -236,24 +235,17 @@ pub(crate) fn hex(byte: u8, digits: &[u8; 16], form: &mut Vec<u8>) {
 fn url(value: &[u8], form: &mut Vec<u8>, give: &mut dyn FnMut(Encoding, &mut Vec<u8>)) {
     // RFC 3986 and Python's `quote_plus`, Python's `quote`, JavaScript's `encodeURIComponent`,
     // JavaScript's `encodeURI`, then every byte.
-    let kept: [Option<&[u8]>; 5] =
-        [Some(b"-_.~"), Some(b"-_.~/"), Some(b"-_.~!'()*"), Some(b"-_.~!'()*;/?:@&=+$,#"), None];
-    let plain = |keep: &[u8]| value.iter().all(|b| b.is_ascii_alphanumeric() || keep.contains(b));
+    const KEPT: [&[u8]; 4] = [b"-_.~", b"-_.~/", b"-_.~!'()*", b"-_.~!'()*;/?:@&=+$,#"];
+    let stays = |keep: &[u8], b: u8| b.is_ascii_alphanumeric() || keep.contains(&b);
     for digits in [UPPER, LOWER] {
-        for keep in kept {
-            if keep.is_some_and(plain) {
-                continue;
-            }
+        let pair = |b: u8| [digits[usize::from(b >> 4)], digits[usize::from(b & 15)]];
+        for keep in KEPT.into_iter().filter(|keep| !value.iter().all(|&b| stays(keep, b))) {
             for space in [&b"%20"[..], b"+"] {
                 for &byte in value {
-                    let stays = keep.is_some_and(|k| byte.is_ascii_alphanumeric() || k.contains(&byte));
-                    if stays {
-                        form.push(byte);
-                    } else if byte == b' ' && keep.is_some() {
-                        form.extend_from_slice(space);
-                    } else {
-                        form.push(b'%');
-                        hex(byte, digits, form);
+                    match byte {
+                        _ if stays(keep, byte) => form.push(byte),
+                        b' ' => form.extend_from_slice(space),
+                        _ => form.extend([b'%', pair(byte)[0], pair(byte)[1]]),
                     }
                 }
                 give(Encoding::Url, form);
@@ -262,6 +254,8 @@ fn url(value: &[u8], form: &mut Vec<u8>, give: &mut dyn FnMut(Encoding, &mut Vec
                 }
             }
         }
+        each(value, form, |b| [b'%', pair(b)[0], pair(b)[1]]);
+        give(Encoding::Url, form);
     }
 }
 

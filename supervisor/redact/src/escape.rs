@@ -77,9 +77,16 @@ fn json_once(value: &[u8], how: Json) -> Vec<u8> {
     form
 }
 
-/// Each byte replaced by what `of` gives for it, itself where it gives nothing.
-fn replaced(value: &[u8], of: impl Fn(u8) -> Option<Vec<u8>>) -> Vec<u8> {
-    value.iter().flat_map(|&b| of(b).unwrap_or_else(|| vec![b])).collect()
+/// Gives `value` with each byte written as `of` writes it, as it is where that writes nothing.
+fn replaced(value: &[u8], form: &mut Vec<u8>, give: Give<'_>, of: impl Fn(u8, &mut Vec<u8>)) {
+    for &byte in value {
+        let before = form.len();
+        of(byte, form);
+        if form.len() == before {
+            form.push(byte);
+        }
+    }
+    give(form);
 }
 
 /// Forms inside the quotes of shells, Python, Go and Rust, and behind `printf %q`'s backslashes.
@@ -87,68 +94,98 @@ pub(crate) fn shell(value: &[u8], give: Give<'_>) {
     if value.iter().all(|b| b.is_ascii_alphanumeric() || b"-_./:@%+=,".contains(b)) {
         return;
     }
-    let control = |b: u8| match b {
-        b'\n' => Some(b"\\n".to_vec()),
-        b'\r' => Some(b"\\r".to_vec()),
-        b'\t' => Some(b"\\t".to_vec()),
-        27 => Some(b"\\E".to_vec()),
-        _ => None,
+    let control = |b: u8, form: &mut Vec<u8>| match b {
+        b'\n' => form.extend_from_slice(b"\\n"),
+        b'\r' => form.extend_from_slice(b"\\r"),
+        b'\t' => form.extend_from_slice(b"\\t"),
+        27 => form.extend_from_slice(b"\\E"),
+        _ => {}
     };
-    let backslash =
-        |of: &'static [u8]| move |b: u8| if of.contains(&b) { Some(vec![b'\\', b]) } else { None };
-    give(&mut replaced(value, |b| (b == b'\'').then(|| b"'\\''".to_vec())));
-    give(&mut replaced(value, |b| (b == b'\'').then(|| b"'\"'\"'".to_vec())));
-    give(&mut replaced(value, backslash(b"\"\\$`")));
-    give(&mut replaced(value, backslash(b"\"\\$`!")));
+    let backslash = |of: &'static [u8]| {
+        move |b: u8, form: &mut Vec<u8>| {
+            if of.contains(&b) {
+                form.extend([b'\\', b]);
+            }
+        }
+    };
+    let mut form = Vec::with_capacity(value.len() * 4 + 8);
+    let form = &mut form;
+    if value.contains(&b'\'') {
+        for quote in [&b"'\\''"[..], b"'\"'\"'"] {
+            replaced(value, form, give, |b, form| {
+                form.extend_from_slice(if b == b'\'' { quote } else { b"" })
+            });
+        }
+    }
+    replaced(value, form, give, backslash(b"\"\\$`"));
+    replaced(value, form, give, backslash(b"\"\\$`!"));
     // `$'…'`, Python's repr, Go's %q and Rust's Debug.
-    give(&mut replaced(value, |b| control(b).or_else(|| backslash(b"'\\")(b))));
-    give(&mut replaced(value, |b| control(b).or_else(|| backslash(b"\"\\")(b))));
-    give(&mut replaced(value, |b| control(b).or_else(|| backslash(b"\\")(b))));
+    for quotes in [&b"'\\"[..], b"\"\\", b"\\"] {
+        replaced(value, form, give, |b, form| {
+            control(b, form);
+            backslash(quotes)(b, form);
+        });
+    }
     // printf %q and fish.
     let bare = |b: u8| !b.is_ascii_alphanumeric() && b.is_ascii() && !b"-_./:@%+=".contains(&b);
-    give(&mut replaced(value, |b| bare(b).then(|| vec![b'\\', b])));
-    give(&mut replaced(value, |b| (bare(b) && b != b',').then(|| vec![b'\\', b])));
-    if value.iter().any(|b| !b.is_ascii_graphic() && *b != b' ') {
-        let escaped = |b: u8| {
-            control(b).or_else(|| {
-                (!b.is_ascii_graphic() && b != b' ').then(|| {
-                    let mut form = b"\\x".to_vec();
-                    hex(b, LOWER, &mut form);
-                    form
-                })
-            })
-        };
-        give(&mut replaced(value, |b| escaped(b).or_else(|| backslash(b"'\\")(b))));
-        give(&mut replaced(value, |b| escaped(b).or_else(|| backslash(b"\"\\")(b))));
+    for comma in [true, false] {
+        replaced(value, form, give, |b, form| {
+            if bare(b) && (comma || b != b',') {
+                form.extend([b'\\', b]);
+            }
+        });
+    }
+    let plain = |b: u8| b.is_ascii_graphic() || b == b' ';
+    if !value.iter().copied().all(plain) {
+        for quotes in [&b"'\\"[..], b"\"\\"] {
+            replaced(value, form, give, |b, form| {
+                let before = form.len();
+                control(b, form);
+                if form.len() == before && !plain(b) {
+                    form.extend_from_slice(b"\\x");
+                    hex(b, LOWER, form);
+                }
+                backslash(quotes)(b, form);
+            });
+        }
     }
 }
 
 /// Forms with HTML or XML entities, as the common libraries spell the quotes.
 pub(crate) fn html(value: &[u8], give: Give<'_>) {
-    if !value.iter().any(|b| b"&<>\"'/".contains(b)) {
+    let has = |b: u8| value.contains(&b);
+    let (double, single, slash) = (has(b'"'), has(b'\''), has(b'/'));
+    if !double && !single && !slash && !value.iter().any(|b| b"&<>".contains(b)) {
         return;
     }
-    for (double, single, slash) in [
-        ("&quot;", "&#39;", "/"),
-        ("&quot;", "&#x27;", "/"),
-        ("&quot;", "&#x27;", "&#x2F;"),
-        ("&quot;", "&apos;", "/"),
-        ("&quot;", "'", "/"),
-        ("&#34;", "&#39;", "/"),
-        ("\"", "'", "/"),
+    let mut form = Vec::with_capacity(value.len() * 2 + 8);
+    // A spelling that differs in nothing that the value has is not written twice.
+    for (differs, of_double, of_single, of_slash) in [
+        (true, "&quot;", "&#39;", "/"),
+        (single, "&quot;", "&#x27;", "/"),
+        (slash, "&quot;", "&#x27;", "&#x2F;"),
+        (single, "&quot;", "&apos;", "/"),
+        (single, "&quot;", "'", "/"),
+        (double, "&#34;", "&#39;", "/"),
+        (double || single, "\"", "'", "/"),
     ] {
-        give(&mut replaced(value, |b| {
-            let entity = match b {
-                b'&' => "&amp;",
-                b'<' => "&lt;",
-                b'>' => "&gt;",
-                b'"' => double,
-                b'\'' => single,
-                b'/' => slash,
-                _ => return None,
-            };
-            Some(entity.as_bytes().to_vec())
-        }));
+        if !differs {
+            continue;
+        }
+        replaced(value, &mut form, give, |b, form| {
+            form.extend_from_slice(
+                match b {
+                    b'&' => "&amp;",
+                    b'<' => "&lt;",
+                    b'>' => "&gt;",
+                    b'"' => of_double,
+                    b'\'' => of_single,
+                    b'/' => of_slash,
+                    _ => "",
+                }
+                .as_bytes(),
+            );
+        });
     }
 }
 

@@ -88,7 +88,8 @@ impl Literals {
     /// it known to the scan.
     pub(crate) fn add(&mut self, name: u32, encoding: Encoding, bytes: &[u8]) {
         let known = self.items.iter().rev().take_while(|item| item.name == name);
-        if bytes.len() < crate::vet::MIN_LEN || { known }.any(|item| self.bytes_of(item) == bytes) {
+        let same = |item: &Literal| item.len as usize == bytes.len() && self.bytes_of(item) == bytes;
+        if bytes.len() < crate::vet::MIN_LEN || { known }.any(same) {
             return;
         }
         let start = self.bytes.len();
@@ -135,12 +136,12 @@ impl Literals {
             let bytes = &self.bytes[item.start as usize..][..item.len as usize];
             let len = bytes.len();
             if len >= LONG {
-                for phase in 0..8 {
-                    self.long.add(word8(&bytes[place(len, phase, 8)..]), number, phase);
+                for phase in 0..8u8 {
+                    self.long.add(word8(&bytes[place(len, phase.into(), 8)..]), number, phase);
                 }
             } else {
-                for phase in 0..4.min(len - 3) {
-                    self.short.add(u64::from(word4(&bytes[place(len, phase, 4)..])), number, phase);
+                for phase in (0..4u8).take(len - 3) {
+                    self.short.add(u64::from(word4(&bytes[place(len, phase.into(), 4)..])), number, phase);
                 }
                 if len == 6 {
                     // The fourth phase of six bytes sees three of them and any next byte.

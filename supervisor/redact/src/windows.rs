@@ -4,9 +4,9 @@
 #[derive(Clone, Default)]
 pub(crate) struct Windows<const BITS: u32> {
     bitmap: Vec<u64>,
-    /// Half a hash of the window, the literal's number + 1, and the phase in the last four bits; 0 is
-    /// an empty slot.
-    slots: Vec<u64>,
+    /// Four bits of a hash of the window, the literal's number + 1 in 25 bits, and the phase in three; 0 is
+    /// an empty slot. Small slots keep the table of a thousand needles in the second cache.
+    slots: Vec<u32>,
 }
 
 impl<const BITS: u32> Drop for Windows<BITS> {
@@ -44,31 +44,31 @@ impl<const BITS: u32> Windows<BITS> {
         (window.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - BITS)) as usize
     }
 
-    /// The slot to begin with and the half hash to compare.
-    fn slot(&self, window: u64) -> (usize, u64) {
+    /// The slot to begin with and the bits of the hash to compare.
+    fn slot(&self, window: u64) -> (usize, u32) {
         let hash = window.wrapping_mul(0xd6e8_feb8_6659_fd93);
-        ((hash >> 20) as usize & (self.slots.len() - 1), hash >> 32)
+        ((hash >> 20) as usize & (self.slots.len() - 1), (hash >> 60) as u32)
     }
 
-    /// Adds the window of `phase` of a literal.
-    pub(crate) fn add(&mut self, window: u64, literal: u32, phase: usize) {
+    /// Adds the window of `phase` of a literal. A literal's number is below 2^25: its bytes would not fit in
+    /// memory otherwise.
+    pub(crate) fn add(&mut self, window: u64, literal: u32, phase: u8) {
         let bit = Self::bit(window);
         self.bitmap[bit / 64] |= 1 << (bit % 64);
         let (mut slot, tag) = self.slot(window);
         while self.slots[slot] != 0 {
             slot = (slot + 1) & (self.slots.len() - 1);
         }
-        self.slots[slot] = tag << 32 | (u64::from(literal) + 1) << 4 | phase as u64;
+        self.slots[slot] = tag << 28 | (literal + 1) << 3 | u32::from(phase);
     }
 
     /// Calls `found` with the number and phase of each literal that may have `window`.
-    #[expect(clippy::cast_possible_truncation, reason = "28 and 4 bits of a packed slot")]
     pub(crate) fn each(&self, window: u64, mut found: impl FnMut(u32, usize)) {
         let (mut slot, tag) = self.slot(window);
         while self.slots[slot] != 0 {
             let packed = self.slots[slot];
-            if packed >> 32 == tag {
-                found((packed as u32 >> 4) - 1, packed as usize & 15);
+            if packed >> 28 == tag {
+                found((packed << 4 >> 7) - 1, packed as usize & 7);
             }
             slot = (slot + 1) & (self.slots.len() - 1);
         }

@@ -83,8 +83,11 @@ impl Custom {
     }
 
     pub(crate) fn new(patterns: Vec<Pattern>) -> Custom {
-        let heads =
-            AhoCorasick::new(patterns.iter().map(Pattern::head)).ok().filter(|_| !patterns.is_empty());
+        let heads = if patterns.is_empty() {
+            None
+        } else {
+            AhoCorasick::new(patterns.iter().map(Pattern::head)).ok()
+        };
         Custom { patterns, heads }
     }
 
