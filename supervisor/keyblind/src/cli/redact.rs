@@ -14,9 +14,10 @@ use nix::fcntl::{FcntlArg, fcntl};
 
 use super::out;
 
-/// Bytes per read, and the size asked for of the pipes on both sides: the default limit of
-/// `/proc/sys/fs/pipe-max-size`.
-const BUFFER: usize = 1 << 20;
+/// Bytes per read: what is read, looked through and written stays in the cache of the core.
+const BUFFER: usize = 128 * 1024;
+/// The size asked for of the pipes on both sides: room for the next read while this one is looked through.
+const PIPE: i32 = 256 * 1024;
 /// Something was found by `--check`.
 const FOUND: u8 = 1;
 
@@ -178,7 +179,7 @@ fn filter(engine: &mut Engine, stats: bool) -> ExitCode {
     let (stdin, stdout) = (io::stdin(), io::stdout());
     // Larger pipes mean fewer switches between the processes; a file or a small limit is no error.
     for fd in [stdin.as_fd(), stdout.as_fd()] {
-        fcntl(fd, FcntlArg::F_SETPIPE_SZ(1 << 20)).ok();
+        fcntl(fd, FcntlArg::F_SETPIPE_SZ(PIPE)).ok();
     }
     let mut counts = Stats::default();
     match pump(engine, &stdin, &stdout, &mut counts) {
