@@ -281,6 +281,10 @@ fn render(tables: &Tables) -> Result<String, Box<dyn Error>> {
     writeln!(out, "];")?;
     // BTreeMap order is text order, which the search for an unfinished word relies on.
     writeln!(out, "pub(crate) static HIDDEN: [u16; {}] = {hidden:?};", hidden.len())?;
+    let first = |number: &usize| tables.words.keys().nth(*number).map_or(0, |(text, _)| text[0]);
+    let firsts: Vec<u8> = hidden.iter().map(first).collect();
+    let from: Vec<usize> = (0..=256).map(|b| firsts.partition_point(|&f| usize::from(f) < b)).collect();
+    writeln!(out, "pub(crate) static HIDDEN_FROM: [u16; 257] = {from:?};")?;
     let longest = tables.words.iter().filter(|(_, w)| w.hidden).map(|((text, _), _)| text.len()).max();
     writeln!(out, "pub(crate) const LONGEST_HIDDEN: usize = {};", longest.unwrap_or(1))?;
     writeln!(

@@ -245,8 +245,11 @@ pub(crate) fn unfinished(text: &[u8], from: usize) -> Option<usize> {
         if !free && rest[0] != b'-' {
             return None;
         }
-        let words = table::HIDDEN.iter().map(|&w| &table::WORDS[usize::from(w)]);
-        let after = table::HIDDEN.partition_point(|&w| table::WORDS[usize::from(w)].text < rest);
+        let first = usize::from(rest[0]);
+        let (from, to) = (table::HIDDEN_FROM[first], table::HIDDEN_FROM[first + 1]);
+        let hidden = &table::HIDDEN[usize::from(from)..usize::from(to)];
+        let words = hidden.iter().map(|&w| &table::WORDS[usize::from(w)]);
+        let after = hidden.partition_point(|&w| table::WORDS[usize::from(w)].text < rest);
         words
             .skip(after)
             .take_while(|word| word.text.starts_with(rest))
