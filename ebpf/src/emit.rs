@@ -2,7 +2,7 @@
 //! Reports: counted always, sent where there is room.
 
 use aya_ebpf::helpers::{bpf_get_current_comm, bpf_get_current_pid_tgid, bpf_get_current_uid_gid};
-use keyblind_abi::{Counter, Hook, Label, NAME_BYTES, Offsets, Record, Word};
+use keyblind_abi::{Counter, Hook, Label, NAME_BYTES, Offsets, Reason, Record, Word};
 
 use crate::apart;
 use crate::kernel::{self, Pointer};
@@ -59,6 +59,21 @@ impl Question {
             device: 0,
             object_generation: 0,
         }
+    }
+
+    /// The same with the name at a dentry that the verifier does not trust, or null.
+    #[inline(always)]
+    pub fn named(mut self, dentry: Pointer) -> Self {
+        self.name = kernel::read_field::<u64, { Offsets::DENTRY_NAME }>(dentry).unwrap_or(0);
+        self.name_len = kernel::read_field::<u32, { Offsets::DENTRY_NAME_LEN }>(dentry).unwrap_or(0);
+        self
+    }
+
+    /// Refuses what is not about a file: EPERM, as kill(2) and bpf(2) say it.
+    #[inline(always)]
+    pub fn refuse(self, reason: Reason, subject: &Subject) -> i32 {
+        const EPERM: i32 = 1;
+        if self.answer(subject.refuse(reason)) == 0 { 0 } else { -EPERM }
     }
 
     /// Counts and reports a verdict, and returns what the hook returns.

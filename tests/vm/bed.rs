@@ -32,6 +32,11 @@ pub(crate) struct Bed {
 impl Bed {
     /// A bed, or `None` where the guest was booted without bpf.
     pub(crate) fn new() -> Option<Self> {
+        Self::with(0)
+    }
+
+    /// The same, whose scope has these flags.
+    pub(crate) fn with(flags: u32) -> Option<Self> {
         if !crate::guest::has_bpf() {
             return None;
         }
@@ -47,7 +52,7 @@ impl Bed {
         fs::create_dir(&cgroup).expect("a cgroup");
         let scope = fs::metadata(&cgroup).expect("a cgroup").ino();
         let slot = PolicySlot::new(*one).expect("a slot");
-        let value = Scope { slot: slot.number(), generation: 7, ..Scope::default() };
+        let value = Scope { slot: slot.number(), generation: 7, flags, ..Scope::default() };
         kernel.enter_scope(scope, &value).expect("a scope");
         let mut reports = kernel.reports().expect("the rings");
         while reports.next().is_some() {}
@@ -111,6 +116,10 @@ impl Bed {
 
     pub(crate) fn python(&self, script: &str) -> String {
         Self::output(self.start("python3", script, true))
+    }
+
+    pub(crate) fn python_outside(&self, script: &str) -> String {
+        Self::output(self.start("python3", script, false))
     }
 
     /// The reports that are there now.

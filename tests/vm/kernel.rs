@@ -2,7 +2,8 @@
 
 use std::fs;
 
-use keyblind::guard::kernel::{Lane, Reach, Refuses};
+use keyblind::guard::kernel::{Lane, Reach, Refuses, ScopeFlags};
+use keyblind_abi::Hook;
 
 use crate::bed::Bed;
 
@@ -165,7 +166,7 @@ fn what_controls_the_guard_is_out_of_reach() {
 
 #[test]
 fn a_passed_descriptor_does_not_arrive() {
-    let Some(mut bed) = Bed::new() else { return };
+    let Some(mut bed) = Bed::with(ScopeFlags::FOREIGN_SOCKETS) else { return };
     let secret = bed.file("secret", CANARY);
     bed.guard(&secret, Reach::Object, Refuses::Opening);
     // The sender is outside; the receiver moves itself nowhere: it is started inside.
@@ -178,6 +179,73 @@ fn a_passed_descriptor_does_not_arrive() {
         d,a,flags,_=s.recvmsg(1,64)\nprint(len(a),flags&socket.MSG_CTRUNC!=0)\ns.send(b'x')\n";
     assert_eq!(bed.python(receive), "0 True\n");
     server.wait().expect("an end");
+}
+
+#[test]
+fn a_process_outside_the_scope_cannot_be_signalled() {
+    let Some(mut bed) = Bed::new() else { return };
+    let mut foreign = std::process::Command::new("sleep").arg("600").spawn().expect("a process");
+    let script = format!("kill -0 {0} && kill -CONT {0} && echo ok", foreign.id());
+    assert_eq!(bed.outside(&script), "ok\n");
+    let held = bed.inside(&script);
+    assert!(held.contains("not permitted"), "{held}");
+    assert_eq!(bed.inside("sleep 9 & kill $! && echo ok"), "ok\n");
+    let reports = bed.reported();
+    assert_eq!(reports.len(), 1, "{reports:?}");
+    let record = reports[0].record;
+    assert_eq!((record.hook, record.target, record.access), (Hook::TaskKill as u16, foreign.id(), 0));
+    foreign.kill().expect("an end");
+    foreign.wait().expect("an end");
+}
+
+#[test]
+fn bpf_is_not_for_a_scope() {
+    let Some(mut bed) = Bed::new() else { return };
+    // BPF_PROG_GET_NEXT_ID: the first step to the programs of the guard.
+    let script = "import ctypes\nl=ctypes.CDLL(None,use_errno=True)\na=(ctypes.c_uint32*8)()\n\
+        print(l.syscall(321,11,a,32),ctypes.get_errno())\n";
+    assert_eq!(bed.python_outside(script), "0 0\n");
+    assert_eq!(bed.python(script), "-1 1\n");
+    let reports = bed.reported();
+    assert_eq!(reports.len(), 1, "{reports:?}");
+    assert_eq!((reports[0].record.hook, reports[0].record.access), (Hook::Bpf as u16, 11));
+}
+
+#[test]
+fn a_foreign_socket_cannot_be_connected_to() {
+    let Some(mut bed) = Bed::new() else { return };
+    let serve = "import socket\ns=socket.socket(socket.AF_UNIX);s.bind('agent.sock');s.listen(9)\n\
+        t=socket.socket(socket.AF_UNIX);t.bind('\\0agent');t.listen(9);print('up',flush=True)\ns.accept()\nt.accept()\ns.accept()\n";
+    let mut server = std::process::Command::new("python3");
+    server.args(["-c", serve]).current_dir(&bed.dir).stdout(std::process::Stdio::piped());
+    let mut server = server.spawn().expect("a server");
+    let mut up = [0; 3];
+    std::io::Read::read_exact(server.stdout.as_mut().expect("a pipe"), &mut up).expect("a server that is up");
+    let connect = "import socket\nfor a in('agent.sock','\\0agent'):\n try: socket.socket(socket.AF_UNIX).connect(a);print('ok')\n \
+        except OSError as e: print(e.errno)\n";
+    assert_eq!(bed.python_outside(connect), "ok\nok\n");
+    assert_eq!(bed.python(connect), "13\n13\n");
+    let reports = bed.reported();
+    assert_eq!(reports.len(), 2, "{reports:?}");
+    assert_eq!(&reports[0].record.name[..11], b"agent.sock\0");
+    server.kill().expect("an end");
+    server.wait().expect("an end");
+    let own = "import socket\ns=socket.socket(socket.AF_UNIX);s.bind('own.sock');s.listen(1)\n\
+        socket.socket(socket.AF_UNIX).connect('own.sock');print('ok')\n";
+    assert_eq!(bed.python(own), "ok\n");
+}
+
+#[test]
+fn what_is_executed_is_reported_where_it_is_asked_for() {
+    let Some(mut bed) = Bed::with(ScopeFlags::LINEAGE) else { return };
+    assert_eq!(bed.inside("/bin/echo ok"), "ok\n");
+    let reports = bed.reported();
+    let names: Vec<_> =
+        reports.iter().map(|report| &report.record.name[..usize::from(report.record.name_len)]).collect();
+    assert!(names.contains(&&b"echo"[..]), "{reports:?}");
+    assert!(
+        reports.iter().all(|report| report.lane == Lane::Flags && report.record.hook == Hook::Exec as u16)
+    );
 }
 
 /// What the verifier had to do for each program, as it was when somebody last looked.
@@ -212,7 +280,6 @@ fn nothing_is_refused_outside() {
 
 #[test]
 fn each_of_200_000_refusals_is_counted_and_each_loss() {
-    use keyblind_abi::Hook;
     let Some(mut bed) = Bed::new() else { return };
     let secret = bed.file("secret", CANARY);
     bed.guard(&secret, Reach::Object, Refuses::Opening);

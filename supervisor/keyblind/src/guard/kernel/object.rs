@@ -43,6 +43,8 @@ const fn program(name: &'static str, kind: Kind) -> Program {
 
 /// All programs. Each is required: a kernel without one of these hooks is refused.
 pub(super) const PROGRAMS: &[Program] = &[
+    program("bpf", Kind::Lsm),
+    program("bprm_committed_creds", Kind::Lsm),
     program("file_open", Kind::Lsm),
     program("file_receive", Kind::Lsm),
     program("inode_create", Kind::Lsm),
@@ -54,6 +56,8 @@ pub(super) const PROGRAMS: &[Program] = &[
     program("inode_symlink", Kind::Lsm),
     program("inode_unlink", Kind::Lsm),
     program("ptrace_access_check", Kind::Lsm),
+    program("task_kill", Kind::Lsm),
+    program("unix_stream_connect", Kind::Lsm),
     program("vfs_rename", Kind::End),
 ];
 
