@@ -88,7 +88,7 @@ fn readable(guard: &AddressGuard) -> bool {
 
 #[test]
 fn metadata_services_are_out_of_reach_in_every_spelling_and_nothing_else_is() {
-    require!(Root, CgroupV2, Python3);
+    require!(Root, CgroupV2, Python3, Probes);
     let bed = Bed::new("deny");
     let ends = |lines: &[String], with: &str| lines.iter().all(|line| line.ends_with(with));
     let (bare, free) = bed.tried();
@@ -117,7 +117,7 @@ fn metadata_services_are_out_of_reach_in_every_spelling_and_nothing_else_is() {
 
 #[test]
 fn in_audit_a_denied_address_is_reached_and_reported() {
-    require!(Root, CgroupV2, Python3);
+    require!(Root, CgroupV2, Python3, Probes);
     let bed = Bed::new("audit");
     let mut guard = bed.guard(false);
     let (denied, _) = bed.tried();
@@ -128,7 +128,7 @@ fn in_audit_a_denied_address_is_reached_and_reported() {
 
 #[test]
 fn a_process_outside_the_cgroup_is_not_asked() {
-    require!(Root, CgroupV2, Python3);
+    require!(Root, CgroupV2, Python3, Probes);
     let (bed, other) = (Bed::new("guarded"), Bed::new("other"));
     let guard = bed.guard(true);
     let (denied, _) = other.tried();

@@ -40,6 +40,8 @@ pub enum Feature {
     PerfEvents,
     /// The kernel runs 32-bit programs.
     Entry32,
+    /// The programs for the kernel were built.
+    Probes,
 }
 
 impl Feature {
@@ -73,6 +75,7 @@ impl Feature {
             Self::IoUring => "io-uring",
             Self::PerfEvents => "perf-events",
             Self::Entry32 => "ia32",
+            Self::Probes => "probes",
         }
     }
 }
@@ -144,6 +147,9 @@ pub fn absent(feature: Feature) -> Option<String> {
         }
         Feature::Entry32 => {
             (!Path::new("/proc/sys/abi/vsyscall32").exists()).then(|| "no 32-bit entry".to_owned())
+        }
+        Feature::Probes => {
+            keyblind::guard::kernel::object().is_none().then(|| "built without probes".to_owned())
         }
         Feature::TypeInto => {
             let legacy = std::fs::read_to_string("/proc/sys/dev/tty/legacy_tiocsti")
