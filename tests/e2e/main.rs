@@ -3,6 +3,7 @@
 
 #![expect(clippy::expect_used, reason = "a test fails by panicking")]
 
+mod addresses;
 mod attacks;
 mod bad_input;
 mod demo;

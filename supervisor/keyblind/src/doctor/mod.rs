@@ -8,6 +8,7 @@ use std::env;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use crate::guard::AddressPrograms;
 use crate::host::{Host, Person, PersonError};
 use crate::plan::{self, Plan, PlanError, Request};
 use crate::policy::{self, Loaded, Mode};
@@ -45,6 +46,10 @@ pub fn examine(options: &Options) -> Report {
     let host = match &namespaces {
         Err(why) if probed.user_namespace.is_available() => plan::without_namespaces(&probed, why),
         _ => probed,
+    };
+    let host = match host.address_programs.is_available().then(|| AddressPrograms::load(&[], true)) {
+        Some(Err(why)) => plan::without_address_programs(&host, &why.to_string()),
+        _ => host,
     };
     let machine = Machine::look(&host);
     let variable = |name: &str| env::var_os(name);

@@ -143,8 +143,9 @@ fn killed(plan: &Plan) -> Promise {
 
 /// Where they are not refused, the plan says so itself.
 fn denied_addresses(policy: &Policy, plan: &Plan) -> Option<Promise> {
+    let how = if plan.denied.is_empty() { "own network namespace" } else { "programs at the run's cgroup" };
     (!policy.network.deny.is_empty() && is_on(plan, Layer::NetworkLimits))
-        .then(|| held("cloud metadata and denied addresses", "own network namespace"))
+        .then(|| held("cloud metadata and denied addresses", how))
 }
 
 /// What the plan says is not enforced; an object that it names more than once has one row.

@@ -62,10 +62,10 @@ pub struct AddressPrograms {
     seen: Seen,
 }
 
-/// The programs at a cgroup. They guard it and all cgroups below it until this is dropped.
+/// The programs at a cgroup. They guard it and all cgroups below it for as long as it exists, whoever is killed; this
+/// hears of what they refuse.
 #[derive(Debug)]
 pub struct AddressGuard {
-    _links: Vec<OwnedFd>,
     seen: Seen,
     last: [u64; 2],
 }
@@ -153,10 +153,11 @@ impl AddressPrograms {
 
     /// Puts the programs in force for a cgroup of version 2 and what is below it.
     pub fn attach(self, cgroup: BorrowedFd<'_>) -> Result<AddressGuard, AddressError> {
-        let link = |(program, hook): (&OwnedFd, u32)| bpf::link(program, cgroup, hook);
-        let links: io::Result<Vec<_>> = self.programs.iter().zip(HOOKS).map(link).collect();
-        let links = links.map_err(|source| AddressError::Kernel { step: "attaching them", source })?;
-        Ok(AddressGuard { _links: links, seen: self.seen, last: [0; 2] })
+        let mut hooks = self.programs.iter().zip(HOOKS);
+        hooks
+            .try_for_each(|(program, hook)| bpf::attach(program, cgroup, hook))
+            .map_err(|source| AddressError::Kernel { step: "attaching them", source })?;
+        Ok(AddressGuard { seen: self.seen, last: [0; 2] })
     }
 }
 

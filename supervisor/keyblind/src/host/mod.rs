@@ -67,6 +67,8 @@ pub struct Host {
     pub cgroup: Option<PathBuf>,
     /// A directory for the run's cgroup can be made.
     pub cgroup_support: Support,
+    /// Programs that guard addresses can be loaded and put at a cgroup (capabilities(7), bpf(2)).
+    pub address_programs: Support,
 }
 
 impl Host {
@@ -79,6 +81,15 @@ impl Host {
             Support::missing("no CAP_SYS_ADMIN", "start as root with [run] user, or `sudo keyblind host up`")
         } else if !initial_user_namespace {
             Support::missing("root of a user namespace only", "start it outside the container")
+        } else {
+            Support::Available
+        };
+        let may_load = [Capability::CAP_BPF, Capability::CAP_PERFMON, Capability::CAP_NET_ADMIN];
+        let address_programs = if !initial_user_namespace || !may_load.into_iter().all(has) {
+            Support::missing(
+                "addresses are limited by programs at the run's cgroup, which only root can load",
+                "start it as root, or --net loopback or none, where a network namespace can be had",
+            )
         } else {
             Support::Available
         };
@@ -95,6 +106,7 @@ impl Host {
             switch_user: has(Capability::CAP_SETUID) && has(Capability::CAP_SETGID),
             landlock_abi: sys::landlock_abi(),
             cgroup,
+            address_programs,
         }
     }
 }

@@ -34,6 +34,12 @@ pub(super) struct Layers {
     pub(super) cgroup: bool,
 }
 
+impl Layers {
+    pub(super) fn is_on(&self, layer: Layer) -> bool {
+        self.states.iter().any(|state| state.layer == layer && matches!(state.state, State::On { .. }))
+    }
+}
+
 /// Landlock's first ABI with scopes for signals and abstract sockets (Linux 6.12).
 const SCOPES_ABI: u32 = 6;
 
@@ -42,7 +48,7 @@ pub(super) fn decide(policy: &Policy, host: &Host, network: NetworkMode) -> Resu
     let mut layers = Layers { tier, states: Vec::new(), cgroup: false };
     for layer in Layer::ALL {
         let wish = policy.tier.layers.get(layer);
-        let support = support(layer, host, tier, network);
+        let support = support(layer, host, tier, network, layers.cgroup);
         let state = match (wish.value, &support) {
             (Wish::Off, _) => State::Off { why: format!("off in {}", wish.origin) },
             (Wish::Require | Wish::Prefer, Ok(detail)) => State::On { detail: detail.clone() },
@@ -97,7 +103,13 @@ fn no_programs() -> (String, String) {
 }
 
 /// What the layer is made of here, or (evidence, remedy).
-fn support(layer: Layer, host: &Host, tier: Tier, network: NetworkMode) -> Result<String, (String, String)> {
+fn support(
+    layer: Layer,
+    host: &Host,
+    tier: Tier,
+    network: NetworkMode,
+    cgroup: bool,
+) -> Result<String, (String, String)> {
     let missing = |evidence: &str, remedy: &str| Err((evidence.to_owned(), remedy.to_owned()));
     let landlock = match host.landlock_abi {
         0 => missing("no Landlock", "a kernel with CONFIG_SECURITY_LANDLOCK=y and landlock in its lsm= list"),
@@ -119,10 +131,14 @@ fn support(layer: Layer, host: &Host, tier: Tier, network: NetworkMode) -> Resul
         Layer::NetworkLimits if network != NetworkMode::Host && tier != Tier::InPlace => {
             Ok("own network namespace".to_owned())
         }
-        Layer::NetworkLimits => missing(
-            "addresses are limited by kernel programs, which no run uses yet",
-            "--net loopback or none, where a network namespace can be had",
-        ),
+        Layer::NetworkLimits => match &host.address_programs {
+            Support::Available if cgroup => Ok("programs at the run's cgroup".to_owned()),
+            Support::Available => missing(
+                "addresses are limited by programs at the run's cgroup, and it has none",
+                "the layer `cgroup`, or --net loopback or none, where a network namespace can be had",
+            ),
+            Support::Missing { evidence, remedy } => Err((evidence.clone(), remedy.clone())),
+        },
         Layer::LandlockScopes => match host.landlock_abi {
             abi if abi >= SCOPES_ABI => Ok("signals and abstract sockets".to_owned()),
             abi => missing(&format!("Landlock ABI {abi} has no scopes"), "Linux 6.12 or later"),

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::host::{Host, Person, Support, Survey};
-use crate::policy::{Layer, Located, Mode, NetworkMode, Policy, Roots, Tier, Wish};
+use crate::policy::{Layer, Located, Mode, NetworkDeny, NetworkMode, Policy, Roots, Tier, Wish};
 use crate::spawn::prepared::{Identity, Mount};
 
 mod command;
@@ -77,6 +77,8 @@ pub struct Plan {
     pub cgroup: Option<PathBuf>,
     /// Which network.
     pub network: NetworkMode,
+    /// Addresses that programs at the run's cgroup refuse. Empty where the run has a network of its own.
+    pub denied: Vec<Located<NetworkDeny>>,
     /// `RLIMIT_*` and value.
     pub limits: Vec<(u32, u64)>,
     /// seccomp programs.
@@ -126,7 +128,8 @@ pub fn plan(
         return Err(PlanError::NoNetworkNamespace { network });
     }
     let places = places::resolve(policy, &roots, survey, request, tier != Tier::InPlace)?;
-    let mut not_enforced = unbuilt::check(policy, tier, network)?;
+    let limited = layers.is_on(Layer::NetworkLimits);
+    let mut not_enforced = unbuilt::check(policy, tier, limited)?;
     if tier == Tier::InPlace {
         not_enforced.extend(in_place_gaps(host));
     }
@@ -152,6 +155,11 @@ pub fn plan(
         tripwires,
         cgroup: layers.cgroup.then(|| host.cgroup.clone()).flatten(),
         network,
+        denied: if limited && network == NetworkMode::Host {
+            policy.network.deny.clone()
+        } else {
+            Vec::new()
+        },
         limits: limits(policy),
         filters: filter::programs(in_place, policy.procfs_debug.value),
         timeout: request.timeout.or(policy.run.limits.timeout.as_ref().map(|limit| limit.value)),
@@ -230,6 +238,17 @@ pub fn without_namespaces(host: &Host, failure: &str) -> Host {
         user_namespace: Support::Missing {
             evidence: failure.to_owned(),
             remedy: "`keyblind doctor` says what this host lets a user do".to_owned(),
+        },
+        ..host.clone()
+    }
+}
+
+/// The host as it is after it refused, with `failure`, programs that guard addresses.
+pub fn without_address_programs(host: &Host, failure: &str) -> Host {
+    Host {
+        address_programs: Support::Missing {
+            evidence: failure.to_owned(),
+            remedy: "--net loopback or none, where a network namespace can be had".to_owned(),
         },
         ..host.clone()
     }

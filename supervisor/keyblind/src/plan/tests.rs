@@ -23,6 +23,7 @@ fn host(uid: u32) -> Host {
         landlock_abi: 7,
         cgroup: Some("/sys/fs/cgroup".into()),
         cgroup_support: if uid == 0 { Support::Available } else { missing("owned by root") },
+        address_programs: if uid == 0 { Support::Available } else { missing("only root can") },
     }
 }
 

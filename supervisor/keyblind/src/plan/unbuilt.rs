@@ -2,19 +2,19 @@
 //! if it worked. From the built-in default it is named in the run's first event.
 
 use super::{NotEnforced, PlanError};
-use crate::policy::{FeatureKind, NetworkMode, Origin, Policy, Tier};
+use crate::policy::{FeatureKind, Origin, Policy, Tier};
 
 /// What is missing in `tier`; an error for what an operator asked for.
 pub(super) fn check(
     policy: &Policy,
     tier: Tier,
-    network: NetworkMode,
+    addresses_limited: bool,
 ) -> Result<Vec<NotEnforced>, PlanError> {
     let mut wanted: Vec<(String, Origin)> = Vec::new();
     let mut missing: Vec<(&'static str, Vec<String>)> = Vec::new();
     for feature in policy.features() {
         let by_path = feature.guard.is_some_and(|guard| guard.name.is_empty());
-        let Some(why) = why(feature.kind, by_path, tier, network) else { continue };
+        let Some(why) = why(feature.kind, by_path, tier, addresses_limited) else { continue };
         let covered = why == COVERED;
         if !feature.origin.is_built_in() && !covered {
             wanted.push((feature.to_string(), feature.origin.into_owned()));
@@ -40,7 +40,7 @@ const COVERED: &str = "an empty object is mounted over what exists at the start;
                        again when the host replaces the file";
 
 /// Why the mechanism is not there; `None` where it is, or where what happens instead is stricter.
-fn why(kind: FeatureKind, by_path: bool, tier: Tier, network: NetworkMode) -> Option<&'static str> {
+fn why(kind: FeatureKind, by_path: bool, tier: Tier, addresses_limited: bool) -> Option<&'static str> {
     use FeatureKind as Kind;
     Some(match kind {
         Kind::GuardInside if by_path && tier != Tier::InPlace => COVERED,
@@ -55,8 +55,10 @@ fn why(kind: FeatureKind, by_path: bool, tier: Tier, network: NetworkMode) -> Op
         Kind::GuardMask | Kind::GuardHide => return None,
         Kind::GuardFlag | Kind::GuardAllow => "a guarded object is refused or absent, whatever its action",
         Kind::Hint => "a refusal is not yet explained on the command's stderr",
-        Kind::NetworkDeny if network != NetworkMode::Host && tier != Tier::InPlace => return None,
-        Kind::NetworkDeny => "addresses are limited by kernel programs, which no run uses yet",
+        Kind::NetworkDeny if addresses_limited => return None,
+        Kind::NetworkDeny => {
+            "addresses are limited by programs at the run's cgroup, which this run does not have"
+        }
         Kind::SocketSign => "the agent's socket is absent; signing through it is not built yet",
         Kind::SocketAllow | Kind::Devices => {
             "sockets and devices of the host are absent; letting some in is not built yet"

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use keyblind_events::JournalError;
 use keyblind_secrets::LockedError;
 
+use crate::guard::AddressError;
 use crate::host::PersonError;
 use crate::plan::PlanError;
 use crate::policy::{LoadError, Loosening};
@@ -35,6 +36,9 @@ pub enum RunError {
     /// The command did not start.
     #[error("{0}")]
     Spawn(SpawnError),
+    /// Addresses cannot be guarded.
+    #[error("{0}")]
+    Addresses(#[from] AddressError),
     /// The command is not there, or cannot be executed.
     #[error("{command}: {why}")]
     Command {

@@ -105,6 +105,13 @@ impl Materials {
         Ok(())
     }
 
+    /// Plans again for a host that refused programs that guard addresses.
+    pub(super) fn without_address_programs(&mut self, failure: &str) -> Result<(), RunError> {
+        self.host = plan::without_address_programs(&self.host, failure);
+        self.plan = plan(&self.policy.policy, &self.host, &self.person, &self.request, &self.survey)?;
+        Ok(())
+    }
+
     /// The matcher for the run's streams.
     pub(super) fn matcher(&self) -> Matcher {
         let redact = &self.policy.policy.redact;

@@ -2,12 +2,13 @@
 
 use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 use std::time::Duration;
 
 use keyblind_events::{
-    Access, Context, End as EventEnd, Errno, Event, Kind, Label, Labels, LayerState, Lost, Object, Operation,
-    Outcome, Place, Process, Recorder, Redacted, RunEnded, RunId, RunStarted, Secret, SessionId, Sink,
-    Status, Tally, User, Verdict,
+    Access, Address, Context, End as EventEnd, Errno, Event, Kind, Label, Labels, LayerState, Lost, Object,
+    Operation, Outcome, Place, Process, Recorder, Redacted, RunEnded, RunId, RunStarted, Secret, SessionId,
+    Sink, Status, Tally, User, Verdict,
 };
 use keyblind_events::{Journal, JournalError, Tier as EventTier};
 use keyblind_redact::{Encoding, HitKind, Matcher};
@@ -17,11 +18,14 @@ use nix::unistd::geteuid;
 use super::caller::Caller;
 use super::materials::{Materials, shown};
 use super::{EventsTo, Options, RunError};
-use crate::guard::Attempt;
+use crate::guard::{Attempt, Denied};
 use crate::host::file_id;
 use crate::plan::{Plan, State};
-use crate::policy::{Mode, Tier};
+use crate::policy::{Located, Mode, NetworkDeny, Tier};
 use crate::stream::Redaction;
+
+/// Why addresses of [`NetworkDeny::Metadata`] are denied.
+const METADATA: &str = "there a cloud gives a machine's own credentials to whoever asks";
 
 /// The record of one run. A record that cannot be written changes no verdict: it is counted, and the journal makes up
 /// for it when it can.
@@ -122,6 +126,43 @@ impl Record {
         self.write(&event);
     }
 
+    /// A denied address that a process asked for. `seen` is what /proc said of it and its ancestors when the report was
+    /// read; the kernel's report counts where it is gone.
+    pub(super) fn address(
+        &mut self,
+        denied: &Denied,
+        policy: &[Located<NetworkDeny>],
+        seen: (Process, Vec<Process>),
+    ) {
+        let outcome = if denied.refused { Outcome::Denied } else { Outcome::Flagged };
+        let counted = if denied.refused { &mut self.tally.denied } else { &mut self.tally.flagged };
+        *counted = counted.saturating_add(1);
+        let mut event = self.recorder.event(Kind::Access(Access { operation: Operation::Connect, outcome }));
+        let rule = policy.iter().find(|entry| entry.value.contains(denied.address));
+        let (mut process, lineage) = seen;
+        process.uid = process.uid.or(Some(denied.uid));
+        let name = denied.command.split(|byte| *byte == 0).next().unwrap_or_default();
+        process.name = process.name.or_else(|| Some(OsStr::from_bytes(name).to_owned()));
+        let envelope = &mut event.envelope;
+        envelope.process = Some(process);
+        envelope.lineage = lineage;
+        envelope.layer = Some("network_limits".to_owned());
+        envelope.errno = denied.refused.then_some(Errno::EPERM);
+        envelope.object = Some(Object {
+            guard: Some("network.deny".to_owned()),
+            rule: rule.map(|entry| format!("{} ({})", entry.value, entry.origin)),
+            reason: rule.filter(|entry| entry.value == NetworkDeny::Metadata).map(|_| METADATA.to_owned()),
+            address: Some(Address::Inet((denied.address, denied.port).into())),
+            ..Object::default()
+        });
+        self.write(&event);
+    }
+
+    /// Refused addresses of which only the number is known.
+    pub(super) fn lost_addresses(&mut self, count: u64) {
+        self.lost("network_limits", "connect", count);
+    }
+
     /// A redaction.
     pub(super) fn redacted(&mut self, redaction: &Redaction) {
         let hit = &redaction.hit;
@@ -143,10 +184,14 @@ impl Record {
 
     /// Redactions of which only the number is known.
     pub(super) fn lost_redactions(&mut self, count: u64) {
+        self.lost("redaction", "redacted", count);
+    }
+
+    fn lost(&mut self, lane: &str, what: &str, count: u64) {
         if count > 0 {
             self.tally.lost = self.tally.lost.saturating_add(count);
-            let counts = [("redacted".to_owned(), count)].into();
-            let event = self.recorder.event(Kind::Lost(Lost { lane: "redaction".to_owned(), counts }));
+            let counts = [(what.to_owned(), count)].into();
+            let event = self.recorder.event(Kind::Lost(Lost { lane: lane.to_owned(), counts }));
             self.write(&event);
         }
     }

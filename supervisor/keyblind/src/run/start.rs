@@ -3,24 +3,25 @@
 use std::ffi::{CString, OsStr, OsString};
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, IsTerminal};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, chown, fchown};
 use std::path::{Path, PathBuf};
+use std::thread;
 
 use keyblind_events::{Event, Stream};
 use keyblind_redact::Matcher;
 use nix::fcntl::{FcntlArg, OFlag, fcntl, open};
-use nix::sys::stat::Mode;
+use nix::sys::stat;
 use nix::unistd::{getpgrp, tcgetpgrp};
 
 use super::end::Leavings;
 use super::materials::Materials;
 use super::record::Record;
 use super::{Options, PtyMode, RunError};
-use crate::guard::Tripwires;
+use crate::guard::{AddressGuard, Tripwires};
 use crate::plan::{Plan, candidates};
-use crate::policy::{Layer, NetworkMode, Tier};
+use crate::policy::{Layer, Mode, NetworkDeny, NetworkMode, Tier};
 use crate::spawn::prepared::{Descriptors, Identity, Landlock, Marks, Mount, Prepared, Strings};
 use crate::spawn::{Leftover, Running, Sweeper, Waiting, above, pipe, spawn};
 use crate::stream::terminal::Pty;
@@ -34,6 +35,7 @@ pub(super) struct Started {
     pub(super) ours: OurEnds,
     pub(super) matcher: Matcher,
     pub(super) tripwires: Option<Tripwires>,
+    pub(super) addresses: Option<AddressGuard>,
     pub(super) leavings: Leavings,
 }
 
@@ -77,6 +79,8 @@ pub(super) fn start(
             Err(RunError::Spawn(error)) if materials.plan.tier == Tier::User && error.is_refusal() => {
                 materials.fall_back(&error.to_string())?;
             }
+            // The layer is one that policy may only prefer; the plan knows.
+            Err(RunError::Addresses(error)) => materials.without_address_programs(&error.to_string())?,
             Err(error) => return Err(error),
         }
     }
@@ -88,6 +92,7 @@ struct Pending {
     ours: OurEnds,
     matcher: Matcher,
     tripwires: Option<Tripwires>,
+    addresses: Option<AddressGuard>,
     leavings: Leavings,
 }
 
@@ -98,19 +103,30 @@ fn attempt(options: &Options, materials: &Materials, record: &mut Record) -> Res
         let (ours, descriptors) = streams(options.pty)?;
         give_streams(&plan.identity, &descriptors).map_err(RunError::system("give the run its streams"))?;
         let tripwires = tripwires(plan)?;
+        let scope = cgroup.as_ref().map(duplicate).transpose();
+        let scope = scope.map_err(RunError::system("share the run's cgroup"))?;
         let prepared = prepare(materials, descriptors, ours.pty.as_ref(), cgroup, tripwires.as_ref())?;
         let mut waiting = spawn(&prepared).map_err(RunError::Spawn)?;
         // The child's ends of the streams: open here, they would keep the streams from ending.
         drop(prepared);
-        // Made while the child builds its tree.
-        let matcher = materials.matcher();
-        let started = record.compose_started(materials, &matcher);
+        // Made while the child builds its tree; it runs nothing of the command's before all of it is in force.
+        let (addresses, matcher, started) = thread::scope(|threads| {
+            // The kernel verifies programs meanwhile: as long as all the rest takes, and on another processor.
+            let guarded = scope.filter(|_| !plan.denied.is_empty());
+            let guarded = guarded.map(|cgroup| threads.spawn(move || addresses(plan, cgroup.as_fd())));
+            let matcher = materials.matcher();
+            let started = record.compose_started(materials, &matcher);
+            // A panic ends the process in every profile; there is no other way for a thread to fail.
+            let addresses = guarded.and_then(|thread| thread.join().ok()).transpose();
+            (addresses, matcher, started)
+        });
+        let addresses = addresses?;
         waiting.ready().map_err(RunError::Spawn)?;
-        Ok((waiting, started, ours, matcher, tripwires))
+        Ok((waiting, started, ours, matcher, tripwires, addresses))
     })();
     match result {
-        Ok((waiting, started, ours, matcher, tripwires)) => {
-            Ok(Pending { waiting, started, ours, matcher, tripwires, leavings })
+        Ok((waiting, started, ours, matcher, tripwires, addresses)) => {
+            Ok(Pending { waiting, started, ours, matcher, tripwires, addresses, leavings })
         }
         Err(error) => {
             leavings.remove();
@@ -120,7 +136,7 @@ fn attempt(options: &Options, materials: &Materials, record: &mut Record) -> Res
 }
 
 fn finish(pending: Pending, materials: &Materials, record: &mut Record) -> Result<Started, RunError> {
-    let Pending { waiting, started, ours, matcher, tripwires, mut leavings } = pending;
+    let Pending { waiting, started, ours, matcher, tripwires, addresses, mut leavings } = pending;
     let result = record.started(&started).map_err(RunError::from).and_then(|()| {
         let command = materials
             .shown_command(&matcher)
@@ -130,7 +146,7 @@ fn finish(pending: Pending, materials: &Materials, record: &mut Record) -> Resul
         waiting.release().map_err(|error| RunError::spawn(error, &command.unwrap_or_default()))
     });
     match result {
-        Ok(running) => Ok(Started { running, ours, matcher, tripwires, leavings }),
+        Ok(running) => Ok(Started { running, ours, matcher, tripwires, addresses, leavings }),
         Err(error) => {
             leavings.remove();
             Err(error)
@@ -196,7 +212,7 @@ fn scratch_parent(scratch: &Path) -> io::Result<Leftover> {
 }
 
 fn directory(path: &Path) -> io::Result<OwnedFd> {
-    Ok(open(path, OFlag::O_DIRECTORY | OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty())?)
+    Ok(open(path, OFlag::O_DIRECTORY | OFlag::O_PATH | OFlag::O_CLOEXEC, stat::Mode::empty())?)
 }
 
 /// The command's streams: ours, never the caller's.
@@ -270,11 +286,17 @@ pub(super) fn callers(number: usize) -> io::Result<File> {
     fd.map(File::from)
 }
 
+/// Programs at the run's cgroup that refuse what policy denies.
+fn addresses(plan: &Plan, cgroup: BorrowedFd<'_>) -> Result<AddressGuard, RunError> {
+    let denied: Vec<NetworkDeny> = plan.denied.iter().map(|denied| denied.value).collect();
+    Ok(AddressGuard::attach(cgroup, &denied, plan.mode == Mode::Enforce)?)
+}
+
 fn tripwires(plan: &Plan) -> Result<Option<Tripwires>, RunError> {
     if plan.tier != Tier::Mount || plan.tripwires.is_empty() {
         return Ok(None);
     }
-    let deny = plan.mode == crate::policy::Mode::Enforce;
+    let deny = plan.mode == Mode::Enforce;
     let group = Tripwires::new(plan.tripwires.clone(), deny);
     group.map(Some).map_err(RunError::system("make a fanotify group for the run's tripwires"))
 }

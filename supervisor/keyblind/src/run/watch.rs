@@ -18,8 +18,9 @@ use super::materials::Materials;
 use super::record::{Record, status};
 use super::start::{Started, callers, in_foreground};
 use super::{Options, Outcome, RunError};
-use crate::guard::Tripwires;
-use crate::host::end_orphans;
+use crate::guard::{AddressGuard, Tripwires};
+use crate::host::{end_orphans, lineage};
+use crate::policy::{Located, NetworkDeny};
 use crate::spawn::{Report, Running, Sweeper};
 use crate::stream::terminal::CallersTerminal;
 use crate::stream::{End, Eof, Pump, Redaction, Reporter, duplicate};
@@ -37,6 +38,8 @@ enum Input {
     /// The reaper is gone without a last word.
     ReaperGone,
     Tripwire,
+    /// Somebody asked for a denied address.
+    Address,
     Redaction(Redaction),
     TimeLimit,
 }
@@ -56,7 +59,7 @@ pub(super) fn watch(
     // The process ends with the run, and its caller waits for that end: what only frees memory and descriptors is left
     // to the kernel, here and below.
     let runtime = ManuallyDrop::new(runtime);
-    let Started { running, ours, matcher, tripwires, mut leavings } = started;
+    let Started { running, ours, matcher, tripwires, addresses, mut leavings } = started;
     let failed = || RunError::system("connect the run's streams");
     let matcher = ManuallyDrop::new(matcher);
     let (reporter, redactions) = Reporter::new();
@@ -91,9 +94,10 @@ pub(super) fn watch(
     }
     drop(reporter);
     let mut watch = Watch {
-        sources: Sources::new(&runtime, &running, tripwires, redactions).map_err(failed())?,
+        sources: Sources::new(&runtime, &running, tripwires, addresses, redactions).map_err(failed())?,
         running,
         record: &mut record,
+        denied: &materials.plan.denied,
         caller,
         master,
         killing: Vec::new(),
@@ -164,6 +168,8 @@ struct Watch<'a> {
     sources: Sources,
     running: Running,
     record: &'a mut Record,
+    /// Addresses that policy denies.
+    denied: &'a [Located<NetworkDeny>],
     caller: Option<CallersTerminal>,
     master: Option<std::os::fd::OwnedFd>,
     killing: Vec<String>,
@@ -184,12 +190,12 @@ impl Watch<'_> {
             match input {
                 Input::Report(Report::Killed(count)) => {
                     self.record.tally().killed = u64::from(count);
-                    return self.answer_tripwires();
+                    return self.last_reports();
                 }
                 Input::ReaperGone => {
                     // Killed from outside. In its PID namespace nobody is left; in place they are ours now.
                     end_orphans(self.spared);
-                    return self.answer_tripwires();
+                    return self.last_reports();
                 }
                 other => self.handle(other),
             }
@@ -226,6 +232,7 @@ impl Watch<'_> {
             Input::Report(Report::Ended(wait)) => self.ended = Some(wait),
             Input::Report(Report::Killing(name)) => self.killing.push(name),
             Input::Tripwire => self.answer_tripwires(),
+            Input::Address => self.record_addresses(),
             Input::Redaction(redaction) => self.record.redacted(&redaction),
             Input::TimeLimit => self.time_limit(),
         }
@@ -283,6 +290,21 @@ impl Watch<'_> {
         }
     }
 
+    /// What was reported before the run's last process ended.
+    fn last_reports(&mut self) {
+        self.answer_tripwires();
+        self.record_addresses();
+        let counts = self.sources.addresses.as_ref().and_then(|guard| guard.get_ref().counts().ok());
+        self.record.lost_addresses(counts.map_or(0, |counts| counts.lost));
+    }
+
+    fn record_addresses(&mut self) {
+        let reaper = self.running.pid.unsigned_abs();
+        for denied in self.sources.addresses.iter_mut().flat_map(AsyncFd::get_mut) {
+            self.record.address(&denied, self.denied, lineage(denied.pid, reaper));
+        }
+    }
+
     fn answer_tripwires(&mut self) {
         let reaper = self.running.pid.unsigned_abs();
         // A group that cannot be read answers no more: opens of its empty objects then wait and fail with the run.
@@ -297,6 +319,7 @@ struct Sources {
     reports_ended: bool,
     pending: Vec<u8>,
     tripwires: Option<AsyncFd<Tripwires>>,
+    addresses: Option<AsyncFd<AddressGuard>>,
     redactions: mpsc::Receiver<Redaction>,
 }
 
@@ -318,6 +341,7 @@ impl Sources {
         runtime: &Runtime,
         running: &Running,
         tripwires: Option<Tripwires>,
+        addresses: Option<AddressGuard>,
         redactions: mpsc::Receiver<Redaction>,
     ) -> io::Result<Self> {
         let _inside = runtime.enter();
@@ -333,6 +357,7 @@ impl Sources {
             reports_ended: false,
             pending: Vec::new(),
             tripwires: tripwires.map(sys::readiness).transpose()?,
+            addresses: addresses.map(sys::readiness).transpose()?,
             redactions,
         })
     }
@@ -353,7 +378,8 @@ impl Sources {
                 }
                 report.map_or(Input::ReaperGone, Input::Report)
             }
-            () = wait_for_tripwire(self.tripwires.as_mut()) => Input::Tripwire,
+            () = wait_for(self.tripwires.as_mut()) => Input::Tripwire,
+            () = wait_for(self.addresses.as_mut()) => Input::Address,
             Some(redaction) = self.redactions.recv() => Input::Redaction(redaction),
         }
     }
@@ -368,10 +394,10 @@ impl Sources {
     }
 }
 
-async fn wait_for_tripwire(tripwires: Option<&mut AsyncFd<Tripwires>>) {
-    match tripwires {
+async fn wait_for<T: AsRawFd>(guard: Option<&mut AsyncFd<T>>) {
+    match guard {
         None => std::future::pending().await,
-        Some(group) => match group.readable().await {
+        Some(guard) => match guard.readable().await {
             // Not readable again until the kernel says so; everything that is there is answered now.
             Ok(mut guard) => guard.clear_ready(),
             Err(_) => std::future::pending().await,

@@ -7,7 +7,9 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 const MAP_CREATE: libc::c_int = 0;
 const MAP_UPDATE: libc::c_int = 2;
 const PROG_LOAD: libc::c_int = 5;
-const LINK_CREATE: libc::c_int = 28;
+const PROG_ATTACH: libc::c_int = 8;
+/// `BPF_F_ALLOW_MULTI`
+const ALLOW_MULTI: u32 = 2;
 
 /// `BPF_PROG_TYPE_CGROUP_SOCK_ADDR`.
 const CGROUP_SOCK_ADDR: u32 = 18;
@@ -94,12 +96,13 @@ pub(crate) fn load(instructions: &[u64], attach: u32, licence: &CStr) -> io::Res
     unsafe { call(PROG_LOAD, &attr) }.map(super::own)
 }
 
-/// `BPF_LINK_CREATE`: the program is attached to a cgroup until the descriptor is closed.
-pub(crate) fn link(program: impl AsFd, cgroup: impl AsFd, attach: u32) -> io::Result<OwnedFd> {
+/// `BPF_PROG_ATTACH`: the program stays at the cgroup, beside others, until the cgroup is removed. A link would be gone
+/// with its descriptor, and so with a process that is killed.
+pub(crate) fn attach(program: impl AsFd, cgroup: impl AsFd, attach: u32) -> io::Result<()> {
     let fd = |fd: &dyn AsRawFd| number(fd.as_raw_fd());
-    let attr = [fd(&program.as_fd()), fd(&cgroup.as_fd()), attach, 0];
+    let attr = [fd(&cgroup.as_fd()), fd(&program.as_fd()), attach, ALLOW_MULTI];
     // SAFETY: numbers only.
-    unsafe { call(LINK_CREATE, &attr) }.map(super::own)
+    unsafe { call(PROG_ATTACH, &attr) }.map(drop)
 }
 
 fn number(fd: RawFd) -> u32 {
