@@ -130,6 +130,30 @@ fn without_namespaces_there_are_no_mounts_and_the_log_names_what_is_missing() {
 }
 
 #[test]
+fn denied_addresses_are_planned_where_programs_can_be_had_and_named_where_not() {
+    let denied = |plan: &Plan| plan.denied.iter().map(|denied| denied.value).collect::<Vec<_>>();
+    let plan = planned(&host(0), &request(PROJECT)).expect("a plan");
+    assert_eq!(denied(&plan), [NetworkDeny::Metadata]);
+    assert!(is_on(&plan, Layer::NetworkLimits) && !not_enforced(&plan).contains("network.deny"));
+    let apart = Request { network: Some(NetworkMode::None), ..request(PROJECT) };
+    let plan = planned(&host(0), &apart).expect("a plan");
+    assert!(
+        denied(&plan).is_empty() && is_on(&plan, Layer::NetworkLimits),
+        "its own network has no such address"
+    );
+    let without_cgroup = Host { cgroup_support: missing("no cgroup v2"), ..host(0) };
+    for host in [without_address_programs(&host(0), "the kernel said EPERM"), without_cgroup, host(1000)] {
+        let plan = planned(&host, &request(PROJECT)).expect("a plan");
+        assert!(denied(&plan).is_empty() && !is_on(&plan, Layer::NetworkLimits));
+        assert!(not_enforced(&plan).contains("network.deny"), "{}", not_enforced(&plan));
+    }
+    let required = "version = 1\ntier = { layers = { network_limits = \"require\" } }\n";
+    let refused = without_address_programs(&host(0), "the kernel said EPERM");
+    let error = with(required, &refused).expect_err("a required layer").to_string();
+    assert!(error.contains("/p.toml:2") && error.contains("the kernel said EPERM"), "{error}");
+}
+
+#[test]
 fn what_is_required_and_missing_refuses() {
     let bare = Host { landlock_abi: 0, ..without_namespaces(&host(1000), "EPERM") };
     let error = planned(&bare, &request(PROJECT)).expect_err("no confinement at all").to_string();
