@@ -32,9 +32,9 @@ struct Rule {
     patterns: Vec<String>,
     #[serde(default)]
     keywords: Vec<String>,
-    /// A value beside the keyword is hidden whatever it looks like.
+    /// Of values: which of those beside a keyword are hidden.
     #[serde(default)]
-    strong: bool,
+    value: ValueKind,
     #[serde(default)]
     fold: bool,
     /// How sure it is that what has the shape is a secret. Default: high, medium for values.
@@ -60,6 +60,18 @@ enum Kind {
     Value,
     Pem,
     Userinfo,
+}
+
+/// `context::Kind` of the crate.
+#[derive(serde::Deserialize, Clone, Copy, Default, Debug)]
+#[serde(rename_all = "kebab-case")]
+enum ValueKind {
+    #[default]
+    Random,
+    Strong,
+    Short,
+    Url,
+    Header,
 }
 
 #[derive(serde::Deserialize, Clone, Copy, Default, PartialEq, Debug)]
@@ -149,7 +161,8 @@ fn add(rule: &Rule, number: usize, tables: &mut Tables) -> Result<(), Box<dyn Er
         }
         Kind::Value => {
             for keyword in &rule.keywords {
-                let shape = shape(tables, number, &format!("Body::Value {{ strong: {} }}", rule.strong))?;
+                let shape =
+                    shape(tables, number, &format!("Body::Value {{ kind: Kind::{:?} }}", rule.value))?;
                 let entry = word(tables, keyword.as_bytes(), true);
                 entry.shapes.push(shape);
                 entry.before.fill(true);

@@ -196,7 +196,9 @@ impl Redactor {
                     {
                         continue;
                     }
-                    take(usize::from(shape.rule), shape::judge(shape, word, &self.buf, at, eof));
+                    shape::judge(shape, word, &self.buf, at, eof, |verdict| {
+                        take(usize::from(shape.rule), verdict);
+                    });
                 }
             }
         }
@@ -235,6 +237,8 @@ impl Redactor {
         spans.sort_unstable_by_key(|s| {
             (s.start, s.kind, if s.kind == HitKind::Needle { Reverse(s.end) } else { Reverse(0) }, s.id)
         });
+        // Several words of a rule may lead to one value.
+        spans.dedup_by_key(|s| (s.start, s.end, s.kind, s.id));
         for span in spans.drain(..).take_while(|s| s.start < hold) {
             if span.start >= self.covered {
                 if self.done < span.start {

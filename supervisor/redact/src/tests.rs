@@ -69,11 +69,11 @@ fn slow(input: &[u8], shapes: bool) -> Vec<u8> {
                     continue;
                 }
                 for &number in word.shapes {
-                    if let Verdict::Span { start, end, .. } =
-                        shape::judge(&SHAPES[usize::from(number)], word, input, at, true)
-                    {
-                        spans.push((start, end));
-                    }
+                    shape::judge(&SHAPES[usize::from(number)], word, input, at, true, |verdict| {
+                        if let Verdict::Span { start, end, .. } = verdict {
+                            spans.push((start, end));
+                        }
+                    });
                 }
             }
         }
@@ -347,6 +347,28 @@ fn awkward_texts_in_every_cut() {
         ("a://0123456789s3cretijkl@x", "a://[REDACTED]@x"),
         ("token: str = \"a1b2c3d4e5f6\"", "token: str = \"[REDACTED]\""),
         ("Bearer a1b2c3d4e5f6g7.", "Bearer [REDACTED]"),
+        ("DB_PASS=s3cret-99 x", "DB_PASS=[REDACTED] x"),
+        ("token = 'a1b2c3d4e5f6g7h8' | 'h8g7f6e5d4c3b2a1' ", "token = '[REDACTED]' | '[REDACTED]' "),
+        (
+            "API_KEYS = [\"a1b2c3d4e5f6g7h8\", \"h8g7f6e5d4c3b2a1\"] ",
+            "API_KEYS = [\"[REDACTED]\", \"[REDACTED]\"] ",
+        ),
+        ("{\"token\": \"a1b2c3d4e5f6g7h8\", \"h8g7\": 1}", "{\"token\": \"[REDACTED]\", \"h8g7\": 1}"),
+        ("secret: |\n  a1b2c3d4e5f6g7h8\n", "secret: |\n  [REDACTED]\n"),
+        ("the token is a1b2c3d4e5f6g7h8 ", "the token is [REDACTED] "),
+        ("access key id 1 = a1b2c3d4e5f6g7h8 ", "access key id 1 = [REDACTED] "),
+        ("x.TOKEN || 'a1b2c3d4e5f6g7h8' ", "x.TOKEN || '[REDACTED]' "),
+        ("api_key = new String(\"a1b2c3d4e5f6g7h8\")", "api_key = new String(\"[REDACTED]\")"),
+        (
+            "<key>ApiToken</key>\n <string>a1b2c3d4e5f6</string>",
+            "<key>ApiToken</key>\n <string>[REDACTED]</string>",
+        ),
+        ("Authorization: token=a1b2c3d4e5f6g7h8 ", "Authorization: token=[REDACTED] "),
+        (
+            "password!='hunter2' and something else that is long",
+            "password!='[REDACTED]' and something else that is long",
+        ),
+        ("| token | `a1b2c3d4e5f6g7h8` |", "| token | `[REDACTED]` |"),
     ] {
         for at in 0..=text.len() {
             let out = cut(&matcher, text.as_bytes(), &[at]).0;

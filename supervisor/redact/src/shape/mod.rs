@@ -8,9 +8,11 @@ pub(crate) use custom::Custom;
 pub use custom::{OperatorRule, RuleError};
 use pattern::Elem;
 
+mod between;
 pub(crate) mod class;
 pub(crate) mod context;
 mod custom;
+mod letters;
 mod looks;
 pub(crate) mod pattern;
 mod pem;
@@ -22,6 +24,7 @@ mod userinfo;
 pub(crate) mod table {
     use std::borrow::Cow;
 
+    use super::context::Kind;
     use super::pattern::Elem;
     use super::{Body, Confidence, Gate, Gate4, Lead, Left, Rule, Shape, Word, WordEntry};
 
@@ -127,8 +130,8 @@ pub(crate) struct Shape {
 pub(crate) enum Body {
     /// Fixed texts and runs of characters; what is hidden begins with element `secret`.
     Token { elems: &'static [Elem], secret: u8, left: Left, fold: bool, gate: Gate },
-    /// The value beside a telling name. `strong` names take any value that is not a reference.
-    Value { strong: bool },
+    /// The value beside a telling name, or several in a list.
+    Value { kind: context::Kind },
     /// A PEM block with a private key.
     Pem,
     /// The password of `scheme://user:password@host`.
@@ -170,10 +173,31 @@ pub(crate) enum Verdict {
 
 /// How far before a held byte the words of a shape may begin, in bytes. A value further from its name
 /// is not taken.
-pub(crate) const REACH: usize = 64;
+pub(crate) const REACH: usize = 160;
 
-/// Reads `shape`, whose word begins at `at`. `eof`: nothing follows `text`.
-pub(crate) fn judge(shape: &Shape, word: &Word, text: &[u8], at: usize, eof: bool) -> Verdict {
+/// At most so many values of a list are looked at.
+const ITEMS: usize = 4;
+
+/// Reads `shape`, whose word begins at `at`, and gives `take` each verdict. `eof`: nothing follows `text`.
+pub(crate) fn judge(
+    shape: &Shape,
+    word: &Word,
+    text: &[u8],
+    at: usize,
+    eof: bool,
+    mut take: impl FnMut(Verdict),
+) {
+    for item in 0..ITEMS {
+        let verdict = judge_item(shape, word, text, at, eof, item);
+        let more = matches!((&shape.body, &verdict), (Body::Value { .. }, Verdict::Span { open: None, .. }));
+        take(verdict);
+        if !more {
+            return;
+        }
+    }
+}
+
+fn judge_item(shape: &Shape, word: &Word, text: &[u8], at: usize, eof: bool, item: usize) -> Verdict {
     match shape.body {
         Body::Token { elems, secret, left, fold, gate } => {
             let leads = matches!(elems.first(), Some(Elem::Run { .. }));
@@ -182,7 +206,7 @@ pub(crate) fn judge(shape: &Shape, word: &Word, text: &[u8], at: usize, eof: boo
             }
             token::judge(&token::Token { elems, secret: usize::from(secret), fold, gate }, text, at, eof)
         }
-        Body::Value { strong } => context::judge(strong, text, at, at + word.text.len(), eof),
+        Body::Value { kind } => context::judge(kind, text, at, at + word.text.len(), eof, item),
         Body::Pem => pem::judge(text, at, eof),
         Body::UserInfo => userinfo::judge(text, at, eof),
     }
