@@ -4,10 +4,11 @@
 //! `getPassword()`), what it is (`string`) or that it is hidden (`***`). Such values pass untouched:
 //! a redacted reference makes a reader repair code that was not broken.
 
-pub(crate) use super::between::is_prose;
-use super::between::{Cursor, Join, More, Name, before_value, blank, name_byte};
+use super::between::{Cursor, Join, More, Name, before_value, blank};
 use super::letters::is_gibberish;
 use super::looks::{is_literal, is_name, is_secret_url, random_value, strong_value};
+pub(crate) use super::names::is_prose;
+use super::names::name_byte;
 use super::reference::is_reference;
 use super::{REACH, Swallow, Verdict};
 

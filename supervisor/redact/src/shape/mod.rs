@@ -14,6 +14,7 @@ pub(crate) mod context;
 mod custom;
 mod letters;
 mod looks;
+mod names;
 pub(crate) mod pattern;
 mod pem;
 mod reference;
