@@ -68,6 +68,7 @@ enum Kind {
 enum ValueKind {
     #[default]
     Random,
+    Word,
     Strong,
     Short,
     Url,

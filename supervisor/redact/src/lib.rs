@@ -29,6 +29,7 @@
 
 #![forbid(unsafe_code)]
 
+mod clean;
 mod encode;
 mod escape;
 mod hit;

@@ -484,6 +484,14 @@ fn an_operators_rule_in_every_cut() {
     }
 }
 
+/// A rule that hides next to nothing of everyday output is none that hides too much.
+#[test]
+fn rules_that_are_taken() {
+    for pattern in ["acme_<alnum 8..>", "Authorization: Acme |<graph 8..>", "acme-<digit 4>-<hex 32>"] {
+        assert!(Matcher::builder().rule(&rule(pattern)).is_ok(), "{pattern}");
+    }
+}
+
 #[test]
 fn rules_that_are_refused() {
     let check = |rule: &OperatorRule, expect: &str| {
@@ -491,6 +499,10 @@ fn rules_that_are_refused() {
         assert!(refused.to_string().contains(expect), "{refused}");
     };
     check(&rule("a<alnum 8>"), "at least 3 bytes");
+    check(&rule("<alnum 8..>"), "neither a text of at least 3 bytes nor a run of bounded length");
+    check(&rule("<alnum 8>"), "must begin with a text of at least 3 bytes");
+    check(&rule(&("acme".to_owned() + &"0a1b2c3d".repeat(40_000) + "<alnum 8>")), "more than 262144");
+    check(&rule("commit <hex 40>"), "everyday output without a secret, such as `commit ");
     check(&rule("acme<letters 8>"), "unknown class");
     check(&rule("acme<alnum 8"), "without");
     check(&OperatorRule { id: "jwt".to_owned(), ..rule("acme<alnum 8>") }, "must be new");

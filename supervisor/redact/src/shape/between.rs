@@ -205,6 +205,8 @@ fn sign(cursor: &mut Cursor<'_>, byte: u8, before: Before<'_>) -> Result<Option<
                 return Ok(None);
             }
         }
+        // A full-width colon.
+        0xef if cursor.peek_at(1)? == Some(0xbc) && cursor.peek_at(2)? == Some(0x9a) => cursor.pos += 3,
         b'?' | b'+' | b'|' | b'!' if cursor.peek_at(1)? == Some(b'=') => {
             cursor.pos += 2;
             cursor.pass(1, |b| b == b'=')?;

@@ -22,6 +22,8 @@ pub(crate) enum Kind {
     Random,
     /// It is no reference; a word of its own is a password too.
     Strong,
+    /// As `Random`; in quotes a word with a digit is one too.
+    Word,
     /// As `Strong`, but the name is also a word of everyday text: without quotes it has to have a digit.
     Short,
     /// As `Random`, behind a name of its own: `Cookie: name=…`.
@@ -46,7 +48,7 @@ pub(crate) fn judge(kind: Kind, text: &[u8], at: usize, end: usize, eof: bool, i
         return Verdict::No;
     }
     let mut cursor = Cursor { text, pos: end, eof, value: None };
-    let name = Name { url: kind == Kind::Url, scheme: kind == Kind::Random };
+    let name = Name { url: kind == Kind::Url, scheme: matches!(kind, Kind::Random | Kind::Word) };
     match before_value(&mut cursor, name, at, end) {
         Err(More) => Verdict::Pending { from: cursor.value.unwrap_or(text.len()) },
         Ok(None) => Verdict::No,
@@ -198,7 +200,7 @@ fn value(kind: Kind, text: &[u8], start: usize, join: Join, mut rest: Rest, eof:
     // `token=…` as the value of a header or a cookie: the name stays.
     let named = match kind {
         Kind::Header => assigned(value),
-        Kind::Random if join != Join::Blank => self::named(value),
+        Kind::Random | Kind::Word if join != Join::Blank => self::named(value),
         _ => 0,
     };
     let (from, value) = (start + named, &value[named..]);
@@ -226,7 +228,12 @@ fn value(kind: Kind, text: &[u8], start: usize, join: Join, mut rest: Rest, eof:
     let fits = match join {
         _ if kind == Kind::Url => is_secret_url(value),
         // `secret key=…`: the sign belongs to another name, which is looked at by itself.
-        Join::Blank => random_value(value, 14, value.len() >= 20) && assigned(value) == 0 && !is_name(value),
+        Join::Blank => {
+            let least = if strong { 8 } else { 14 };
+            // `storePassword "…"`.
+            let word = strong && quoted && mixes(value) && strong_value(value, true, join);
+            word || random_value(value, least, value.len() >= 20) && assigned(value) == 0 && !is_name(value)
+        }
         Join::Wrapped => random_value(value, 16, true) && !is_name(value),
         Join::Call if value.iter().all(|b| b.is_ascii_alphabetic() || *b == b'_') => {
             !strong && is_gibberish(value)
@@ -237,7 +244,8 @@ fn value(kind: Kind, text: &[u8], start: usize, join: Join, mut rest: Rest, eof:
         }
         _ => {
             let number = quoted || join == Join::Env || bare_name;
-            random_value(value, 8, number) && !is_name(value)
+            let word = kind == Kind::Word && quoted && mixes(value);
+            word || random_value(value, 8, number) && !is_name(value)
         }
     };
     if !fits || code && is_literal(value) || kind != Kind::Url && is_reference(value) {
@@ -250,6 +258,15 @@ fn value(kind: Kind, text: &[u8], start: usize, join: Join, mut rest: Rest, eof:
             Swallow::Value(rest).span(text, from, start + window.len())
         }
     }
+}
+
+/// One word of letters and digits, with signs that names do not have.
+fn mixes(value: &[u8]) -> bool {
+    value
+        .iter()
+        .all(|b| b.is_ascii_graphic() && !matches!(b, b'-' | b'_' | b'.' | b':' | b'/' | b'%' | b'\\'))
+        && value.iter().any(u8::is_ascii_digit)
+        && value.iter().any(u8::is_ascii_alphabetic)
 }
 
 /// Shortest value, in bytes.

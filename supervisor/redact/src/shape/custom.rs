@@ -1,10 +1,13 @@
 //! Operators' own rules, compiled at run time.
 
+use std::sync::LazyLock;
+
 use aho_corasick::AhoCorasick;
 
 use super::pattern::Pattern;
 use super::token::{self, Token};
 use super::{Gate, Verdict, left_is_free};
+use crate::clean;
 
 /// A rule of the operator's own.
 #[derive(Debug, Clone, Default)]
@@ -41,6 +44,28 @@ pub enum RuleError {
         /// The rule.
         id: String,
     },
+    /// The search for the rule's fixed text takes too much memory.
+    #[error(
+        "rule `{id}`: the search for its text takes {bytes} bytes, more than {MAX_AUTOMATON}; shorten the text"
+    )]
+    TooLarge {
+        /// The rule.
+        id: String,
+        /// What it takes, in bytes.
+        bytes: usize,
+    },
+    /// The rule finds too much in text without a secret.
+    #[error(
+        "rule `{id}`: it hides {touched} of {CLEAN} bytes of everyday output without a secret, such as `{sample}`, and may hide one in 10000; make the pattern narrower"
+    )]
+    Everyday {
+        /// The rule.
+        id: String,
+        /// How many bytes it hides there.
+        touched: usize,
+        /// The beginning of the first of them. keyblind made them up.
+        sample: String,
+    },
     /// An example in which the rule finds nothing. The text is not repeated: it may be a secret.
     #[error("rule `{id}`: nothing is found in example {number}; correct the pattern or the example")]
     Example {
@@ -58,6 +83,16 @@ pub enum RuleError {
         number: usize,
     },
 }
+
+/// The most memory that the search for one rule's fixed text may take, in bytes.
+const MAX_AUTOMATON: usize = 256 * 1024;
+/// So many bytes of everyday output each rule is tried on.
+const CLEAN: usize = 512 * 1024;
+/// A rule may hide one byte in so many there.
+const MAX_TOUCHED: usize = 10_000;
+
+/// Made when the first rule is read, for all rules of the process.
+static EVERYDAY: LazyLock<String> = LazyLock::new(|| clean::text(CLEAN));
 
 /// Operators' rules with a search for the texts that they begin with.
 #[derive(Debug, Default)]
@@ -80,6 +115,35 @@ impl Custom {
             return Err(refused("must begin with a text of at least 3 bytes".into()));
         }
         Ok(pattern)
+    }
+
+    /// Refuses a rule that costs too much, or that hides what is no secret.
+    pub(crate) fn vet(id: &str, pattern: &Pattern) -> Result<(), RuleError> {
+        let alone = Custom::new(vec![pattern.clone()]);
+        let bytes = alone.heads.as_ref().map_or(usize::MAX, AhoCorasick::memory_usage);
+        if bytes > MAX_AUTOMATON {
+            return Err(RuleError::TooLarge { id: id.to_owned(), bytes });
+        }
+        let (text, mut hidden) = (EVERYDAY.as_bytes(), Vec::new());
+        alone.each(text, true, |_, verdict| {
+            if let Verdict::Span { start, end, .. } = verdict {
+                hidden.push((start, end));
+            }
+        });
+        // Spans of one rule may overlap.
+        hidden.sort_unstable();
+        let (mut touched, mut covered) = (0, 0);
+        for &(start, end) in &hidden {
+            touched += end.saturating_sub(start.max(covered));
+            covered = covered.max(end);
+        }
+        match hidden.first() {
+            Some(&(start, end)) if touched * MAX_TOUCHED > text.len() => {
+                let sample = text[start..end.min(start + 40)].escape_ascii().to_string();
+                Err(RuleError::Everyday { id: id.to_owned(), touched, sample })
+            }
+            _ => Ok(()),
+        }
     }
 
     pub(crate) fn new(patterns: Vec<Pattern>) -> Custom {

@@ -68,7 +68,14 @@ impl Pattern {
 
     fn check(&self) -> Result<(), String> {
         if self.head().len() < 3 {
-            return Err("must begin with a text of at least 3 bytes".into());
+            let text = |elem: &Elem| matches!(elem, Elem::Lit(text) if text.len() >= 3);
+            let bounded = |elem: &Elem| matches!(elem, Elem::Run { max, .. } if *max > 0);
+            let reason = if self.elems.iter().any(text) || self.elems.iter().any(bounded) {
+                "must begin with a text of at least 3 bytes"
+            } else {
+                "has neither a text of at least 3 bytes nor a run of bounded length, and would hide everything"
+            };
+            return Err(reason.into());
         }
         if let [Elem::Run { max, .. }, ..] = self.elems.as_slice()
             && (self.secret != 0 || *max == 0 || *max > LEAD)

@@ -24,6 +24,8 @@ pub(crate) fn judge(text: &[u8], at: usize, eof: bool) -> Verdict {
             return Verdict::Pending { from: colon.map_or(begin, |c: usize| c + 1) };
         };
         match byte {
+            // Behind a password's first characters: it is pasted in as it is. Behind digits, a port ended.
+            b'/' | b'?' | b'#' if colon.is_some_and(|c| is_password(text, begin, &text[c + 1..pos])) => {}
             b'/' | b'?' | b'#' | b'"' | b'\'' | b'`' | b'<' | b'>' | b'\\' | b'|' | b'^' | 0..=32 | 127 => {
                 break;
             }
@@ -47,6 +49,15 @@ pub(crate) fn judge(text: &[u8], at: usize, eof: bool) -> Verdict {
         return Verdict::No;
     }
     Verdict::Span { start: colon + 1, end: sign, open: None }
+}
+
+/// Whether `part`, between the URL's first colon and a character that a host cannot have, is no port and no
+/// part of an address in brackets.
+fn is_password(text: &[u8], begin: usize, part: &[u8]) -> bool {
+    part.len() >= 3
+        && !part.iter().all(u8::is_ascii_digit)
+        && !part.contains(&b'@')
+        && text.get(begin) != Some(&b'[')
 }
 
 /// What documentation writes in place of a password.

@@ -239,6 +239,9 @@ impl Builder<'_> {
             Some(RuleError::Pattern { reason, .. }) => {
                 self.bad(pattern.token, "for `pattern` in [[redact.rule]]", reason);
             }
+            Some(error @ (RuleError::TooLarge { .. } | RuleError::Everyday { .. })) => {
+                self.bad(pattern.token, "for `pattern` in [[redact.rule]]", error.to_string());
+            }
             Some(RuleError::Example { number, .. }) => {
                 let token = nth(&doc.examples, number);
                 self.bad(token, "in `examples` in [[redact.rule]]", "the pattern does not find this");
