@@ -8,11 +8,12 @@ const TARGETS: &[Target] = &[
     // Its tests look at all of the host, before and after: one at a time.
     Target { name: "vm", only: "", skip: &[], threads: 1, without_bpf: true },
     // The host service's hundreds of runs and kills, and 100 MB through a pipe that nobody reads, outlast an emulated
-    // guest's time.
+    // guest's time. An emulated 6.12 was seen to die in `secure_tcp_seq_and_ts_off` where the kernel rewrites its own
+    // code at the first TCP connection, which the tests of addresses make; they run on the host.
     Target {
         name: "privileged",
         only: "",
-        skip: &["host::", "a_stopped_reader_does_not_fill_the_supervisor"],
+        skip: &["host::", "addresses::", "a_stopped_reader_does_not_fill_the_supervisor"],
         threads: 1,
         without_bpf: false,
     },
