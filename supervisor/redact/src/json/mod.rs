@@ -8,7 +8,7 @@ mod tokens;
 use std::fmt;
 use std::ops::Range;
 
-use self::tokens::{Kind, Token, decode, tokens};
+use self::tokens::{Kind, Token, beginning, decode, tokens};
 use crate::hit::{Hit, HitKind, Hits};
 use crate::literal::wipe;
 use crate::matcher::Matcher;
@@ -103,11 +103,19 @@ impl JsonRedactor {
         hits
     }
 
-    /// Ends the stream: appends what was held, as text if a line or frame is not complete and no JSON.
+    /// Ends the stream: appends what was held. Of a line or frame that is not complete the strings are read as
+    /// far as they go.
     pub fn finish(&mut self, out: &mut Vec<u8>) -> Hits {
         let mut hits = Hits::default();
         if !self.buf.is_empty() {
-            self.as_json(0..self.buf.len(), None, out, &mut hits);
+            // The header of a frame that is not complete counts a body that never came: it stays as it is.
+            let header = frame(&self.buf).map_or(0, |(header, _)| header);
+            self.as_text(0..header, out, &mut hits);
+            let rest = &self.buf[header..];
+            match tokens(rest).or_else(|| beginning(rest)) {
+                Some(tokens) => self.rewrite(header..self.buf.len(), &tokens, None, out, &mut hits),
+                None => self.as_text(header..self.buf.len(), out, &mut hits),
+            }
         }
         self.end_text(out, &mut hits);
         self.buf.fill(0);
@@ -157,6 +165,9 @@ impl JsonRedactor {
 
     /// Handles a part of the buffer as text.
     fn as_text(&mut self, part: Range<usize>, out: &mut Vec<u8>, hits: &mut Hits) {
+        if part.is_empty() {
+            return;
+        }
         let offset = self.base + part.start as u64;
         let base = *self.text_base.get_or_insert(offset);
         let text = &self.buf[part];
@@ -182,11 +193,23 @@ impl JsonRedactor {
             let from = header.map_or(part.start, |header| header.start);
             return self.as_text(from..part.end, out, hits);
         };
+        self.rewrite(part, &tokens, header, out, hits);
+    }
+
+    /// Writes a part of the buffer that has `tokens`, and replaces what is hidden in them.
+    fn rewrite(
+        &mut self,
+        part: Range<usize>,
+        tokens: &[Token],
+        header: Option<Range<usize>>,
+        out: &mut Vec<u8>,
+        hits: &mut Hits,
+    ) {
         // What text was held comes before; a secret does not go on behind a line of JSON.
         self.end_text(out, hits);
         let text = &self.buf[part.clone()];
         let base = self.base + part.start as u64;
-        let spans = spans(&self.matcher, text, &tokens, NESTED);
+        let spans = spans(&self.matcher, text, tokens, NESTED);
         let mut body = Vec::with_capacity(if header.is_some() { text.len() + 64 } else { 0 });
         let sink = if header.is_some() { &mut body } else { &mut *out };
         let mut done = 0;
@@ -303,7 +326,9 @@ fn spans(matcher: &Matcher, text: &[u8], tokens: &[Token], nested: usize) -> Vec
         }
         // In what the string stands for, and in JSON that it holds.
         let inner = if nested > 0 && matches!(bytes.trim_ascii_start().first(), Some(b'{' | b'[')) {
-            tokens::tokens(&bytes).map(|inner| spans(matcher, &bytes, &inner, nested - 1))
+            // What the end of the stream cut off is cut off in there as well.
+            let inner = tokens::tokens(&bytes).or_else(|| beginning(&bytes));
+            inner.map(|inner| spans(matcher, &bytes, &inner, nested - 1))
         } else {
             None
         };

@@ -17,27 +17,44 @@ pub(super) struct Token {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     Key,
-    /// With escapes in it or without.
-    String {
-        escaped: bool,
-    },
+    String,
     /// A number, `true`, `false` or `null`.
     Bare,
 }
 
 /// The tokens of `text`, in order; `None` if it is no JSON value with nothing but blanks around it.
 pub(super) fn tokens(text: &[u8]) -> Option<Vec<Token>> {
-    let mut reader = Reader { text, at: 0, tokens: Vec::new() };
+    let mut reader = Reader { text, at: 0, tokens: Vec::new(), cut: None };
     reader.blanks();
     reader.value(0, None)?;
     reader.blanks();
     (reader.at == text.len()).then_some(reader.tokens)
 }
 
+/// The tokens of a JSON value that the end of `text` cuts off, the last one as far as it goes; `None` if `text` cannot be the beginning of a JSON value.
+pub(super) fn beginning(text: &[u8]) -> Option<Vec<Token>> {
+    let mut reader = Reader { text, at: 0, tokens: Vec::new(), cut: None };
+    reader.blanks();
+    if reader.value(0, None).is_some() {
+        reader.blanks();
+        return (reader.at == text.len()).then_some(reader.tokens);
+    }
+    if let Some(start) = reader.cut {
+        reader.tokens.push(Token { start, end: text.len(), kind: Kind::String, member: None });
+    } else if reader.at < text.len() {
+        let bare = text[reader.at..].iter().all(|b| b.is_ascii_alphanumeric() || b"+-.".contains(b));
+        let token = Token { start: reader.at, end: text.len(), kind: Kind::Bare, member: None };
+        bare.then(|| reader.tokens.push(token))?;
+    }
+    Some(reader.tokens)
+}
+
 struct Reader<'a> {
     text: &'a [u8],
     at: usize,
     tokens: Vec<Token>,
+    /// Where the string begins that the end of the text cuts off.
+    cut: Option<usize>,
 }
 
 impl Reader<'_> {
@@ -92,31 +109,47 @@ impl Reader<'_> {
 
     fn string(&mut self, key: bool, member: Option<usize>) -> Option<()> {
         self.eat(b'"')?;
-        let (start, mut escaped) = (self.at, false);
+        let start = self.at;
         loop {
-            match self.peek()? {
-                b'"' => break,
-                b'\\' => {
-                    escaped = true;
-                    self.at += 2;
-                    let digits = match *self.text.get(self.at - 1)? {
-                        b'u' => 4,
-                        b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => 0,
-                        _ => return None,
-                    };
-                    let hex = self.text.get(self.at..self.at + digits)?;
-                    if !hex.iter().all(u8::is_ascii_hexdigit) {
-                        return None;
-                    }
-                    self.at += digits;
-                }
-                0..=31 => return None,
-                _ => self.at += 1,
+            let Some(len) = self.character() else {
+                self.cut = self.is_cut().then_some(start);
+                return None;
+            };
+            if len == 0 {
+                break;
             }
+            self.at += len;
         }
-        let kind = if key { Kind::Key } else { Kind::String { escaped } };
+        let kind = if key { Kind::Key } else { Kind::String };
         self.tokens.push(Token { start, end: self.at, kind, member });
         self.eat(b'"')
+    }
+
+    /// Length of the byte or escape of a string's content that stands here, 0 for the closing quote; `None`
+    /// for what a string cannot have and where the text ends.
+    fn character(&self) -> Option<usize> {
+        match self.peek()? {
+            b'"' => Some(0),
+            b'\\' => match *self.text.get(self.at + 1)? {
+                b'u' => {
+                    let digits = self.text.get(self.at + 2..self.at + 6)?;
+                    digits.iter().all(u8::is_ascii_hexdigit).then_some(6)
+                }
+                b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => Some(2),
+                _ => None,
+            },
+            0..=31 => None,
+            _ => Some(1),
+        }
+    }
+
+    /// Whether what stands here, and is no character of a string, may become one with what follows.
+    fn is_cut(&self) -> bool {
+        match self.text[self.at..] {
+            [] | [b'\\'] => true,
+            [b'\\', b'u', ref digits @ ..] => digits.len() < 4 && digits.iter().all(u8::is_ascii_hexdigit),
+            _ => false,
+        }
     }
 
     fn bare(&mut self, member: Option<usize>) -> Option<()> {
@@ -137,7 +170,7 @@ impl Reader<'_> {
 }
 
 /// What a string's content stands for, and for each of its bytes where it comes from; one more place than
-/// bytes, the last being the content's length.
+/// bytes, the last being the content's length. What the end cuts off of an escape stands for nothing.
 pub(super) fn decode(content: &[u8]) -> (Vec<u8>, Vec<usize>) {
     let (mut bytes, mut from) = (Vec::with_capacity(content.len()), Vec::with_capacity(content.len() + 1));
     let mut at = 0;
@@ -152,11 +185,15 @@ pub(super) fn decode(content: &[u8]) -> (Vec<u8>, Vec<usize>) {
                         let digits = content.get(at..at + 4).and_then(|d| std::str::from_utf8(d).ok())?;
                         u16::from_str_radix(digits, 16).ok()
                     };
-                    let first = unit(at).unwrap_or(0xfffd);
+                    let Some(first) = unit(at) else { break };
                     at += 4;
                     let second = (content.get(at..at + 2) == Some(b"\\u")).then(|| unit(at + 2)).flatten();
                     let pair = [first, second.unwrap_or(0)];
-                    let high = (0xd800..0xdc00).contains(&first) && second.is_some();
+                    let high = (0xd800..0xdc00).contains(&first);
+                    if high && second.is_none() && b"\\u".starts_with(&content[at..content.len().min(at + 2)])
+                    {
+                        break;
+                    }
                     let c = char::decode_utf16(pair).next().and_then(Result::ok);
                     if high && c.is_some() {
                         at += 6;
@@ -168,7 +205,8 @@ pub(super) fn decode(content: &[u8]) -> (Vec<u8>, Vec<usize>) {
                 Some(b't') => b"\t",
                 Some(b'b') => b"\x08",
                 Some(b'f') => b"\x0c",
-                _ => content.get(start + 1..start + 2).unwrap_or_default(),
+                Some(_) => &content[start + 1..start + 2],
+                None => break,
             }
         } else {
             at += 1;
@@ -209,9 +247,32 @@ mod tests {
     }
 
     #[test]
+    fn json_that_is_cut_off() {
+        let whole = r#" {"a": [1, -2.5e3, true, null, "x\u00e4\n\"]"], "b\\": {}} "#;
+        for at in 0..whole.len() {
+            assert!(at < 2 || beginning(&whole.as_bytes()[..at]).is_some(), "{}", &whole[..at]);
+        }
+        let last = |text: &str| {
+            beginning(text.as_bytes()).and_then(|t| t.last().map(|t| text[t.start..t.end].to_owned()))
+        };
+        for (text, wanted) in
+            [(r#"{"a":"xy\u00"#, r"xy\u00"), (r#"{"a":"xy\"#, r"xy\"), (r#"{"a"#, "a"), ("[12", "12")]
+        {
+            assert_eq!(last(text).as_deref(), Some(wanted), "{text}");
+        }
+        for text in [r#"{"a":"\x"#, "{}}", "\"\n", "[info] x"] {
+            assert!(beginning(text.as_bytes()).is_none(), "{text}");
+        }
+    }
+
+    #[test]
     fn a_string_decoded_with_its_places() {
         let (bytes, from) = decode(br#"a\u00e4\n\ud83d\ude00\/"#);
         assert_eq!(bytes, "a\u{e4}\n\u{1f600}/".as_bytes());
         assert_eq!(from, [0, 1, 1, 7, 9, 9, 9, 9, 21, 23]);
+        for cut in [r"ab\", r"ab\u", r"ab\u00e", r"ab\ud83d", r"ab\ud83d\", r"ab\ud83d\ude0"] {
+            assert_eq!(decode(cut.as_bytes()), (b"ab".to_vec(), vec![0, 1, cut.len()]), "{cut}");
+        }
+        assert_eq!(decode(br"\ud83d\u0041").0, "\u{fffd}A".as_bytes());
     }
 }
