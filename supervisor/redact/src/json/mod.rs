@@ -112,14 +112,13 @@ impl JsonRedactor {
             let header = frame(&self.buf).map_or(0, |(header, _)| header);
             self.as_text(0..header, out, &mut hits);
             let rest = &self.buf[header..];
-            match tokens(rest).or_else(|| beginning(rest)) {
+            match beginning(rest) {
                 Some(tokens) => self.rewrite(header..self.buf.len(), &tokens, None, out, &mut hits),
                 None => self.as_text(header..self.buf.len(), out, &mut hits),
             }
         }
         self.end_text(out, &mut hits);
-        self.buf.fill(0);
-        self.buf.clear();
+        wipe(&mut self.buf);
         (self.base, self.in_text) = (0, false);
         hits.sort();
         hits
@@ -327,8 +326,7 @@ fn spans(matcher: &Matcher, text: &[u8], tokens: &[Token], nested: usize) -> Vec
         // In what the string stands for, and in JSON that it holds.
         let inner = if nested > 0 && matches!(bytes.trim_ascii_start().first(), Some(b'{' | b'[')) {
             // What the end of the stream cut off is cut off in there as well.
-            let inner = tokens::tokens(&bytes).or_else(|| beginning(&bytes));
-            inner.map(|inner| spans(matcher, &bytes, &inner, nested - 1))
+            beginning(&bytes).map(|inner| spans(matcher, &bytes, &inner, nested - 1))
         } else {
             None
         };
@@ -342,7 +340,7 @@ fn spans(matcher: &Matcher, text: &[u8], tokens: &[Token], nested: usize) -> Vec
             let end = from[from.partition_point(|&f| f <= last).min(from.len() - 1)];
             found.push((token.start + start..token.start + end, false, hit));
         }
-        crate::literal::wipe(&mut { bytes });
+        wipe(&mut { bytes });
     }
     found.sort_by_key(|(range, _, hit)| (range.start, hit.kind, range.end));
     let mut merged: Vec<(Range<usize>, bool, Hit)> = Vec::new();

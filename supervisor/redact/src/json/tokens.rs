@@ -31,7 +31,8 @@ pub(super) fn tokens(text: &[u8]) -> Option<Vec<Token>> {
     (reader.at == text.len()).then_some(reader.tokens)
 }
 
-/// The tokens of a JSON value that the end of `text` cuts off, the last one as far as it goes; `None` if `text` cannot be the beginning of a JSON value.
+/// The tokens of a JSON value that is whole, as [`tokens`] has them, or that the end of `text` cuts off: then the last
+/// one as far as it goes. `None` if `text` cannot be the beginning of a JSON value.
 pub(super) fn beginning(text: &[u8]) -> Option<Vec<Token>> {
     let mut reader = Reader { text, at: 0, tokens: Vec::new(), cut: None };
     reader.blanks();
