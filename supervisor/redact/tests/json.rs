@@ -131,6 +131,9 @@ mod tests {
             }
         }
         assert_eq!(redact(&[line.as_bytes()], true), "{\"a\":1,\"b\":\"[REDACTED]\",\"c\":2");
+        // JSON in a string is cut off with the string.
+        let nested = format!("{{\"text\":\"{}", spelled(&line, &[0]));
+        assert_eq!(redact(&[nested.as_bytes()], true), r#"{"text":"{\"a\":1,\"b\":\"[REDACTED]\",\"c\":2"#);
         // A frame whose body does not come to its end.
         let frame = format!("Content-Length: 900\r\n\r\n{line}");
         let wanted = "Content-Length: 900\r\n\r\n{\"a\":1,\"b\":\"[REDACTED]\",\"c\":2";
