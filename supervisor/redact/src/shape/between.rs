@@ -145,18 +145,11 @@ pub(super) fn before_value(
     let Some(mut join) = sign(cursor, byte, Before { at, end, tail, closed, blanks })? else {
         return Ok(None);
     };
-    if join == Join::Blank && is_short_word(cursor, u8::is_ascii_alphanumeric)
-        || !several && is_about(tail, name.url)
-    {
+    if join == Join::Blank && is_short_word(cursor) || !several && is_about(tail, name.url) {
         return Ok(None);
     }
     cursor.pass(8, blank)?;
     cursor.value = Some(cursor.pos);
-    // `key: token user`.
-    let letter = if name.scheme { u8::is_ascii_alphanumeric } else { u8::is_ascii_lowercase };
-    if join == Join::Sign && is_short_word(cursor, letter) && !goes_on(cursor) {
-        return Ok(None);
-    }
     if matches!(join, Join::Sign | Join::Env) {
         block(cursor)?;
         cursor.value = Some(cursor.pos);
@@ -450,17 +443,11 @@ fn quote(cursor: &mut Cursor<'_>) -> Result<Option<Rest>, More> {
     }
 }
 
-/// Whether the word that stands here comes before a value: `Bearer`, `new`.
-fn goes_on(cursor: &Cursor<'_>) -> bool {
+/// Whether a word of less than 8 letters and digits stands here, before another word: too short for a value
+/// that has no sign before it and no quotes, and no type.
+fn is_short_word(cursor: &Cursor<'_>) -> bool {
     let rest = &cursor.text[cursor.pos..];
-    starts_with_word(rest, "new ") || SCHEMES.iter().any(|word| starts_with_word(rest, word))
-}
-
-/// Whether a word of less than 8 such letters stands here, before another word: too short for a value that looks
-/// made by a machine, or prose, and no type.
-fn is_short_word(cursor: &Cursor<'_>, letter: fn(&u8) -> bool) -> bool {
-    let rest = &cursor.text[cursor.pos..];
-    let word = rest.iter().take(8).take_while(|b| letter(b)).count();
+    let word = rest.iter().take(8).take_while(|b| b.is_ascii_alphanumeric()).count();
     (1..8).contains(&word)
         && rest.get(word).is_some_and(|b| blank(*b))
         && rest.get(word + 1).is_some_and(|b| b.is_ascii_alphanumeric())
