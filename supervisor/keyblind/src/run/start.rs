@@ -6,6 +6,7 @@ use std::io::{self, IsTerminal};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, chown, fchown};
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::thread;
 
@@ -116,8 +117,9 @@ fn attempt(options: &Options, materials: &Materials, record: &mut Record) -> Res
             let guarded = guarded.map(|cgroup| threads.spawn(move || addresses(plan, cgroup.as_fd())));
             let matcher = materials.matcher();
             let started = record.compose_started(materials, &matcher);
-            // A panic ends the process in every profile; there is no other way for a thread to fail.
-            let addresses = guarded.and_then(|thread| thread.join().ok()).transpose();
+            // A thread that panics must not look like a plan without denied addresses, where a profile lets it unwind.
+            let joined = guarded.map(|thread| thread.join().unwrap_or_else(|panic| resume_unwind(panic)));
+            let addresses = joined.transpose();
             (addresses, matcher, started)
         });
         let addresses = addresses?;
