@@ -67,7 +67,11 @@ impl Bed {
 
     /// What the script wrote of addresses that may be denied, and of those that may not.
     fn tried(&self) -> (Vec<String>, Vec<String>) {
-        let output = Command::new("python3").args(["-c", SCRIPT]).arg(&self.0).output().expect("python3");
+        self.tried_by(SCRIPT)
+    }
+
+    fn tried_by(&self, script: &str) -> (Vec<String>, Vec<String>) {
+        let output = Command::new("python3").args(["-c", script]).arg(&self.0).output().expect("python3");
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         let (denied, free) = text.split_once("--\n").unwrap_or_else(|| panic!("{output:?}"));
         let lines = |text: &str| text.lines().map(str::to_owned).collect();
@@ -134,4 +138,59 @@ fn a_process_outside_the_cgroup_is_not_asked() {
     let (denied, _) = other.tried();
     assert!(denied.iter().all(|line| line.ends_with(" ok")), "{denied:#?}");
     assert_eq!(guard.counts().expect("counts"), AddressCounts::default());
+}
+
+/// The unspecified address is one that the socket has, or a loopback address.
+const UNSPECIFIED: &str = r#"
+import ctypes, errno, fcntl, socket, struct, sys
+open(sys.argv[1] + '/cgroup.procs', 'w').write('0')
+assert ctypes.CDLL(None).unshare(0x50000000) == 0
+four = socket.socket()
+def up(n): fcntl.ioctl(four, 0x8914, n.ljust(16, b'\0') + struct.pack('H14x', 0x41))
+up(b'lo')
+fcntl.ioctl(four, 0x8916, b'lo:1'.ljust(16, b'\0') + struct.pack('HH', 2, 0) + socket.inet_aton('169.254.169.254') + bytes(8))
+up(b'lo:1')
+server = socket.create_server(('::', 80), family=socket.AF_INET6, dualstack_ipv6=True, backlog=64)
+def tried(what, family, kind, protocol, own, call):
+    try:
+        s = socket.socket(family, kind, protocol)
+        if own: s.bind((own, 0))
+        call(s)
+        print(what, own, 'ok')
+    except OSError as error:
+        print(what, own, errno.errorcode.get(error.errno, error))
+def each(a, own):
+    family = socket.AF_INET6 if ':' in a else socket.AF_INET
+    tried(a + ' tcp', family, socket.SOCK_STREAM, 0, own, lambda s: s.connect((a, 80)))
+    tried(a + ' mptcp', family, socket.SOCK_STREAM, 262, own, lambda s: s.connect((a, 80)))
+    tried(a + ' udp', family, socket.SOCK_DGRAM, 0, own, lambda s: s.connect((a, 80)))
+    tried(a + ' sendto', family, socket.SOCK_DGRAM, 0, own, lambda s: s.sendto(b'x', (a, 80)))
+each('0.0.0.0', '169.254.169.254')
+each('::ffff:0.0.0.0', '::ffff:169.254.169.254')
+info = [(socket.IPPROTO_IP, 8, struct.pack('=i', 0) + socket.inet_aton('169.254.169.254') + bytes(4))]
+tried('0.0.0.0 pktinfo', socket.AF_INET, socket.SOCK_DGRAM, 0, '', lambda s: s.sendmsg([b'x'], info, 0, ('0.0.0.0', 80)))
+print('--')
+for a in ('0.0.0.0', '::', '::ffff:0.0.0.0'): each(a, '')
+"#;
+
+#[test]
+fn the_unspecified_address_leads_to_no_denied_address() {
+    require!(Root, CgroupV2, Python3, Probes);
+    let bed = Bed::new("unspecified");
+    let ends = |lines: &[String], with: &str| lines.iter().all(|line| line.ends_with(with));
+    let (own, loopback) = bed.tried_by(UNSPECIFIED);
+    assert_eq!((own.len(), loopback.len()), (9, 12));
+    assert!(ends(&own, " ok") && ends(&loopback, " ok"), "bare all is reached: {own:#?} {loopback:#?}");
+    let guard = bed.guard(true);
+    let (own, loopback) = bed.tried_by(UNSPECIFIED);
+    assert!(ends(&own, " EPERM") && ends(&loopback, " ok"), "{own:#?} {loopback:#?}");
+    let metadata: IpAddr = "169.254.169.254".parse().expect("an address");
+    assert_eq!(guard.map(|report| report.address).collect::<Vec<_>>(), [metadata; 9]);
+    let other = Bed::new("loopback");
+    let cgroup = File::open(&other.0).expect("the cgroup");
+    let net = NetworkDeny::Net { address: IpAddr::from([127, 0, 0, 0]), prefix: 8 };
+    let guard = AddressGuard::attach(cgroup.as_fd(), &[net], true).expect("the programs");
+    let (_, loopback) = other.tried_by(UNSPECIFIED);
+    assert!(ends(&loopback, " EPERM"), "{loopback:#?}");
+    assert!(guard.counts().expect("counts").refused >= 12);
 }

@@ -16,6 +16,8 @@ use keyblind_abi::{Addressed, addressed};
 
 mod sock_addr;
 
+use sock_addr::MAPPED;
+
 /// Written by user space before the programs are attached: networks, and whether they are refused.
 #[map]
 pub static NETWORKS: LpmTrie<[u32; 4], u32> = LpmTrie::with_max_entries(addressed::MOST_NETWORKS, 0);
@@ -30,29 +32,44 @@ pub static REPORTS: RingBuf = RingBuf::with_byte_size(addressed::RING_BYTES, 0);
 
 #[cgroup_sock_addr(connect4)]
 pub fn connect4(ctx: SockAddrContext) -> i32 {
-    ask(sock_addr::ip4(&ctx), &ctx)
+    ask(sock_addr::ip4(&ctx), sock_addr::bound4(&ctx), &ctx)
 }
 
 #[cgroup_sock_addr(connect6)]
 pub fn connect6(ctx: SockAddrContext) -> i32 {
-    ask(sock_addr::ip6(&ctx), &ctx)
+    ask(sock_addr::ip6(&ctx), sock_addr::bound4(&ctx), &ctx)
 }
 
 #[cgroup_sock_addr(sendmsg4)]
 pub fn sendmsg4(ctx: SockAddrContext) -> i32 {
-    ask(sock_addr::ip4(&ctx), &ctx)
+    ask(sock_addr::ip4(&ctx), sock_addr::source4(&ctx), &ctx)
 }
 
 #[cgroup_sock_addr(sendmsg6)]
 pub fn sendmsg6(ctx: SockAddrContext) -> i32 {
-    ask(sock_addr::ip6(&ctx), &ctx)
+    ask(sock_addr::ip6(&ctx), sock_addr::bound4(&ctx), &ctx)
 }
 
-/// 1 to let it pass, 0 to refuse it.
+/// What is said of an address, and of which: the kernel takes the unspecified address for the socket's own IPv4 address
+/// if it has one (`ip_route_output_key`), or else for a loopback address, of which user space wrote under this name.
 #[inline(always)]
-fn ask(address: [u32; 4], ctx: &SockAddrContext) -> i32 {
-    let Some(said) = NETWORKS.get(Key::new(128, address)) else { return 1 };
-    let refused = *said == addressed::REFUSE;
+fn said(address: [u32; 4], own: u32) -> Option<(u32, [u32; 4])> {
+    let said = find(address);
+    let unspecified =
+        address[0] | address[1] | address[3] == 0 && (address[2] == 0 || address[2] == MAPPED);
+    if said.is_none() && unspecified { find([0, 0, MAPPED, own]) } else { said }
+}
+
+#[inline(always)]
+fn find(address: [u32; 4]) -> Option<(u32, [u32; 4])> {
+    NETWORKS.get(Key::new(128, address)).map(|said| (*said, address))
+}
+
+/// 1 to let it pass, 0 to refuse it. `own`: the socket's IPv4 address, 0 for none.
+#[inline(always)]
+fn ask(address: [u32; 4], own: u32, ctx: &SockAddrContext) -> i32 {
+    let Some((said, address)) = said(address, own) else { return 1 };
+    let refused = said == addressed::REFUSE;
     let sequence = 1 + count(if refused { addressed::REFUSED } else { addressed::FLAGGED });
     if let Some(mut entry) = REPORTS.reserve::<Addressed>(0) {
         let ids = bpf_get_current_pid_tgid();

@@ -10,12 +10,15 @@ use aya_ebpf::programs::SockAddrContext;
 #[unsafe(no_mangle)]
 static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";
 
+/// The third word of an IPv4 address that is mapped into IPv6, in network order.
+pub const MAPPED: u32 = 0xffff_u32.to_be();
+
 /// An IPv4 address, mapped into IPv6 (RFC 4291, 2.5.5.2); words in network order.
 #[inline(always)]
 pub fn ip4(ctx: &SockAddrContext) -> [u32; 4] {
     // SAFETY: the kernel gives the context; the verifier knows which of its words may be read.
     let word = unsafe { core::ptr::read_volatile(&raw const (*ctx.sock_addr).user_ip4) };
-    [0, 0, 0xffff_u32.to_be(), word]
+    [0, 0, MAPPED, word]
 }
 
 /// An IPv6 address; words in network order.
@@ -24,6 +27,25 @@ pub fn ip6(ctx: &SockAddrContext) -> [u32; 4] {
     // SAFETY: the kernel gives the context; word by word, as the verifier wants it.
     let word = |at: usize| unsafe { core::ptr::read_volatile(&raw const (*ctx.sock_addr).user_ip6[at]) };
     [word(0), word(1), word(2), word(3)]
+}
+
+/// The IPv4 address to which the socket is bound, in network order, or 0.
+#[inline(always)]
+pub fn bound4(ctx: &SockAddrContext) -> u32 {
+    // SAFETY: the kernel gives the context with its socket, which is never null (Linux 5.3); the verifier knows which
+    // words may be read.
+    unsafe {
+        let sk = core::ptr::read_volatile(&raw const (*ctx.sock_addr).__bindgen_anon_1.sk);
+        core::ptr::read_volatile(&raw const (*sk).src_ip4)
+    }
+}
+
+/// The IPv4 address from which a message goes, by bind(2) or by IP_PKTINFO (ip(7)), in network order, or 0. For programs
+/// at sendmsg(2) of IPv4.
+#[inline(always)]
+pub fn source4(ctx: &SockAddrContext) -> u32 {
+    // SAFETY: the kernel gives the context; the verifier lets this word be read there.
+    unsafe { core::ptr::read_volatile(&raw const (*ctx.sock_addr).msg_src_ip4) }
 }
 
 /// The port.

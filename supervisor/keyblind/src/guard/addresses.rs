@@ -9,7 +9,7 @@
 
 use std::fmt;
 use std::io;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 use aya::maps::{Array, Map, MapData, MapError, RingBuf};
@@ -237,13 +237,17 @@ fn open(map: OwnedFd) -> Result<Map, AddressError> {
 
 /// Keys of the map `NETWORKS`: how many bits count, and the address as IPv6.
 fn networks(denied: NetworkDeny) -> Vec<[u8; 20]> {
-    match denied {
+    let unspecified = [IpAddr::V4(Ipv4Addr::UNSPECIFIED), IpAddr::V6(Ipv6Addr::UNSPECIFIED)];
+    let unspecified = unspecified.into_iter().filter(|address| denied.denies(*address));
+    let mut networks: Vec<[u8; 20]> = unspecified.flat_map(|address| keys(address, 128)).collect();
+    networks.append(&mut match denied {
         NetworkDeny::Metadata => METADATA
             .iter()
             .flat_map(|address| keys(*address, if address.is_ipv4() { 32 } else { 128 }))
             .collect(),
         NetworkDeny::Net { address, prefix } => keys(address, prefix),
-    }
+    });
+    networks
 }
 
 /// An IPv4 address can be written as IPv6 in two ways that reach it: mapped (RFC 4291, 2.5.5.2), and through a
@@ -290,7 +294,6 @@ fn parse(bytes: &[u8]) -> Option<Addressed> {
 #[cfg(test)]
 mod tests {
     use std::mem::offset_of;
-    use std::net::Ipv4Addr;
 
     use proptest::prelude::*;
 
@@ -313,7 +316,7 @@ mod tests {
             let denied = NetworkDeny::Net { address: IpAddr::V4(Ipv4Addr::from_bits(net & mask)), prefix };
             let keys = networks(denied);
             let address = Ipv4Addr::from_bits(net ^ (near >> bits));
-            prop_assert_eq!(found(&keys, address.to_ipv6_mapped()), denied.contains(IpAddr::V4(address)));
+            prop_assert_eq!(found(&keys, address.to_ipv6_mapped()), denied.denies(IpAddr::V4(address)));
         }
 
         #[test]
@@ -330,8 +333,14 @@ mod tests {
         {
             assert!(found(&keys, address.parse().unwrap()), "{address}");
         }
-        for address in ["::ffff:169.254.169.253", "::1", "fd00:ec2::253", "64:ff9b::1.1.1.1"] {
+        for address in
+            ["::ffff:169.254.169.253", "::1", "fd00:ec2::253", "64:ff9b::1.1.1.1", "::", "::ffff:0.0.0.0"]
+        {
             assert!(!found(&keys, address.parse().unwrap()), "{address}");
+        }
+        for (net, prefix) in [("127.0.0.0", 8), ("::1", 128)] {
+            let keys = networks(NetworkDeny::Net { address: net.parse().unwrap(), prefix });
+            assert!(["::", "::ffff:0.0.0.0"].iter().all(|any| found(&keys, any.parse().unwrap())), "{net}");
         }
     }
 

@@ -78,8 +78,16 @@ impl NetworkDeny {
         }
     }
 
-    /// Whether connecting to `address` is denied. An IPv4 address written as IPv6 (`::ffff:a.b.c.d`) is the same
-    /// address.
+    /// Whether connecting to `address` is denied. The unspecified address (`0.0.0.0`, `::`) reaches this machine's
+    /// loopback interface (ip(7), ipv6(7)), and is denied with any part of it that it may stand for.
+    pub fn denies(&self, address: IpAddr) -> bool {
+        let loopback = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
+        self.contains(address)
+            || address.to_canonical().is_unspecified()
+                && loopback.into_iter().any(|address| self.contains(address))
+    }
+
+    /// Whether `address` is in it. An IPv4 address written as IPv6 (`::ffff:a.b.c.d`) is the same address.
     pub fn contains(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
         match *self {

@@ -138,7 +138,7 @@ impl Record {
         let counted = if denied.refused { &mut self.tally.denied } else { &mut self.tally.flagged };
         *counted = counted.saturating_add(1);
         let mut event = self.recorder.event(Kind::Access(Access { operation: Operation::Connect, outcome }));
-        let rule = policy.iter().find(|entry| entry.value.contains(denied.address));
+        let rule = policy.iter().find(|entry| entry.value.denies(denied.address));
         let (mut process, lineage) = seen;
         process.uid = process.uid.or(Some(denied.uid));
         let name = denied.command.split(|byte| *byte == 0).next().unwrap_or_default();

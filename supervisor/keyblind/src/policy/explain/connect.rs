@@ -57,7 +57,7 @@ pub(super) fn connect(policy: &Policy, target: &str, roots: &Roots<'_>) -> Expla
         (NetworkMode::Host, _) => {}
     }
     let denied = policy.network.deny.iter().find(|deny| match address {
-        Some(address) => deny.value.contains(address),
+        Some(address) => deny.value.denies(address),
         None => deny.value == NetworkDeny::Metadata && METADATA_NAMES.contains(&name.as_str()),
     });
     if let Some(deny) = denied {
