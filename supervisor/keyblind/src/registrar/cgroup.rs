@@ -70,6 +70,16 @@ impl Hierarchy {
         }
     }
 
+    /// Where cgroup v2 is mounted.
+    pub(super) fn mount(&self) -> &Path {
+        &self.mount
+    }
+
+    /// The cgroup of all scopes, at level 1.
+    pub(super) fn home(&self) -> PathBuf {
+        self.mount.join("keyblind")
+    }
+
     /// A new, empty scope.
     pub(super) fn make(&self, run: &RunId) -> io::Result<Cgroup> {
         mkdirat(&self.top, run.as_str(), Mode::from_bits_truncate(0o755))?;
@@ -108,7 +118,7 @@ impl Hierarchy {
 
     /// Removes the cgroup of all scopes if there is none, not even one that a run without the registrar has made.
     pub(super) fn leave(&self) {
-        let _others_are_there = fs::remove_dir(self.mount.join("keyblind"));
+        let _others_are_there = fs::remove_dir(self.home());
     }
 }
 

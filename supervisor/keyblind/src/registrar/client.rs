@@ -173,8 +173,13 @@ pub struct Scope {
 /// Something that the registrar says of a run while it lasts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Report {
-    /// What the kernel saw, as the host's journal has it: context and sequence are the host's, to be replaced.
-    Event(Box<Event>),
+    /// What the kernel saw.
+    Event {
+        /// The caller's number of the guard; 0 where it is the host's, which the event names, or none.
+        guard: u32,
+        /// As the host's journal has it: context and sequence are the host's, to be replaced.
+        event: Box<Event>,
+    },
     /// So many events were not sent, since nobody read them.
     Lost(u64),
 }
@@ -344,7 +349,7 @@ impl Line {
             let received = channel::receive(&self.socket)?;
             match Reply::decode(&received.bytes)? {
                 Reply::Refused(refusal, why) => return Err(ClientError::Refused(refusal, why)),
-                unasked @ (Reply::Report(_) | Reply::Lost(_)) => self.keep(unasked)?,
+                unasked @ (Reply::Report { .. } | Reply::Lost(_)) => self.keep(unasked)?,
                 reply => return Ok((reply, received.descriptors)),
             }
         }
@@ -353,8 +358,8 @@ impl Line {
     fn keep(&mut self, unasked: Reply) -> Result<()> {
         self.unasked.push_back(match unasked {
             Reply::Lost(count) => Report::Lost(count),
-            Reply::Report(line) => match keyblind_events::decode(&line) {
-                Ok(event) => Report::Event(Box::new(event)),
+            Reply::Report { guard, line } => match keyblind_events::decode(&line) {
+                Ok(event) => Report::Event { guard, event: Box::new(event) },
                 Err(_) => return Err(ClientError::OutOfTurn),
             },
             Reply::Refused(refusal, why) => return Err(ClientError::Refused(refusal, why)),

@@ -12,12 +12,14 @@
 mod cgroup;
 mod channel;
 mod enforce;
+mod guards;
 mod home;
 mod ledger;
 mod limits;
 mod notify;
 mod peer;
 mod record;
+mod seen;
 
 pub mod client;
 pub mod protocol;

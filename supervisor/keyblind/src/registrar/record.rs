@@ -8,7 +8,8 @@ use std::thread;
 use std::time::Duration;
 
 use keyblind_events::{
-    Context, Event, HostEvent, HostWhat, Journal, JournalError, Kind, Lost, Place, Recorder, RunId, SessionId,
+    Context, Envelope, Event, HostEvent, HostWhat, Journal, JournalError, Kind, Label, Lost, Place, Recorder,
+    RunId, SessionId,
 };
 
 /// Events that may wait to be written.
@@ -72,6 +73,29 @@ impl Record {
     /// A client was turned away.
     pub(super) fn refused(&mut self, uid: u32, why: &str) {
         self.host(HostEvent { uid: Some(uid), ..HostEvent::new(HostWhat::Refused, why) });
+    }
+
+    /// Something that the kernel reported of a run, or of a slice; what the recorder does not know is `fill`'s. The event,
+    /// as it is on record.
+    pub(super) fn report(&mut self, of: &str, kind: Kind, fill: impl FnOnce(&mut Envelope)) -> Event {
+        self.make_up();
+        let mut event = self.recorder.event(kind);
+        fill(&mut event.envelope);
+        let mut context = Context::clone(&event.envelope.context);
+        if let Ok(label) = Label::new("run", of) {
+            let _labels_are_few = context.labels.insert(label);
+        }
+        event.envelope.context = Arc::new(context);
+        self.send(event.clone());
+        event
+    }
+
+    /// So many reports of that lane were lost before they came here.
+    pub(super) fn lost_reports(&mut self, lane: &str, count: u64) {
+        if count > 0 {
+            let counts = [("access".to_owned(), count)].into();
+            self.write(Kind::Lost(Lost { lane: lane.to_owned(), counts }));
+        }
     }
 
     /// Events that are lost, or wait for a journal that cannot be written.

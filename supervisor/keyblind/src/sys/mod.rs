@@ -21,7 +21,7 @@ use nix::sys::signal::Signal;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-pub(crate) use packet::{receive, unhurried_stat};
+pub(crate) use packet::{receive, unhurried_identity, unhurried_stat};
 
 /// Takes ownership of a descriptor that a system call has just returned.
 pub(crate) fn own(fd: RawFd) -> OwnedFd {

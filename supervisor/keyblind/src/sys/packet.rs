@@ -57,13 +57,26 @@ pub(crate) fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8], wait: bool) -> 
 /// Mode and device numbers of an open file, as far as the kernel knows them without asking a server (statx(2),
 /// AT_STATX_DONT_SYNC): a file system that a user serves cannot make the caller wait.
 pub(crate) fn unhurried_stat(file: BorrowedFd<'_>) -> io::Result<(u32, (u32, u32))> {
+    let found = unhurried(file)?;
+    Ok((u32::from(found.stx_mode), (found.stx_dev_major, found.stx_dev_minor)))
+}
+
+/// Mode, device and inode number of an open file, as far as the kernel knows them without asking a server.
+pub(crate) fn unhurried_identity(file: BorrowedFd<'_>) -> io::Result<(u32, (u64, u64))> {
+    let found = unhurried(file)?;
+    let device = u64::from(found.stx_dev_major) << 32 | u64::from(found.stx_dev_minor);
+    Ok((u32::from(found.stx_mode), (device, found.stx_ino)))
+}
+
+fn unhurried(file: BorrowedFd<'_>) -> io::Result<libc::statx> {
     const FLAGS: libc::c_int = libc::AT_EMPTY_PATH | libc::AT_STATX_DONT_SYNC | libc::AT_NO_AUTOMOUNT;
+    const WANTED: libc::c_uint = libc::STATX_TYPE | libc::STATX_INO;
     // SAFETY: statx is plain data; the name is an empty string, and both outlive the call.
     unsafe {
         let mut found: libc::statx = std::mem::zeroed();
-        if libc::statx(file.as_raw_fd(), c"".as_ptr(), FLAGS, libc::STATX_TYPE, &mut found) < 0 {
+        if libc::statx(file.as_raw_fd(), c"".as_ptr(), FLAGS, WANTED, &mut found) < 0 {
             return Err(io::Error::last_os_error());
         }
-        Ok((u32::from(found.stx_mode), (found.stx_dev_major, found.stx_dev_minor)))
+        Ok(found)
     }
 }

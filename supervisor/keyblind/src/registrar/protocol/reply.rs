@@ -44,8 +44,13 @@ pub enum Reply {
     Service(ServiceStatus),
     /// To [`super::Request::Down`]: it ends. The socket closes when it has.
     Stopping,
-    /// Unasked, of a run that has begun: an event as a line ([`keyblind_events::decode`]).
-    Report(Vec<u8>),
+    /// Unasked, of a run that has begun: something that the kernel saw.
+    Report {
+        /// The client's number of the guard; 0 where it is the host's or none.
+        guard: u32,
+        /// The event as a line ([`keyblind_events::decode`]).
+        line: Vec<u8>,
+    },
     /// Unasked: so many reports were not sent because nobody read them.
     Lost(u64),
     /// The request is refused, and with it the connection ends.
@@ -182,7 +187,10 @@ impl Reply {
             }
             Self::Run(run) => run.write(&mut packet),
             Self::Service(service) => service.write(&mut packet),
-            Self::Report(line) => packet.bytes(line, LONGEST_EVENT),
+            Self::Report { guard, line } => {
+                packet.u32(*guard);
+                packet.bytes(line, LONGEST_EVENT);
+            }
             Self::Lost(count) => packet.u64(*count),
             Self::Refused(refusal, why) => {
                 let number = Refusal::ALL.iter().position(|one| one == refusal).unwrap_or_default();
@@ -216,7 +224,7 @@ impl Reply {
             6 => Self::Run(RunStatus::read(&mut reader)?),
             7 => Self::Service(ServiceStatus::read(&mut reader)?),
             8 => Self::Stopping,
-            9 => Self::Report(reader.bytes("event", LONGEST_EVENT)?.to_vec()),
+            9 => Self::Report { guard: reader.u32()?, line: reader.bytes("event", LONGEST_EVENT)?.to_vec() },
             10 => Self::Lost(reader.u64()?),
             11 => {
                 let refusal = Refusal::ALL.get(usize::from(reader.u8()?)).copied();
@@ -238,7 +246,7 @@ impl Reply {
             Self::Run(_) => 6,
             Self::Service(_) => 7,
             Self::Stopping => 8,
-            Self::Report(_) => 9,
+            Self::Report { .. } => 9,
             Self::Lost(_) => 10,
             Self::Refused(..) => 11,
         }

@@ -106,7 +106,8 @@ fn reply() -> impl Strategy<Value = Reply> {
         run_status,
         service(),
         Just(Reply::Stopping),
-        proptest::collection::vec(any::<u8>(), 0..2000).prop_map(Reply::Report),
+        (any::<u32>(), proptest::collection::vec(any::<u8>(), 0..2000))
+            .prop_map(|(guard, line)| Reply::Report { guard, line }),
         any::<u64>().prop_map(Reply::Lost),
         (0..6_u8, text()).prop_map(|(number, why)| {
             let all = [

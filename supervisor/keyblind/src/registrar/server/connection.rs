@@ -3,6 +3,7 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Instant;
 
 use keyblind_events::RunId;
@@ -10,13 +11,16 @@ use tokio::io::unix::AsyncFd;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::{Instant as Deadline, sleep, timeout_at};
 
+use super::state::Held;
 use super::{Order, Shared, scopes, state};
 use crate::registrar::cgroup::Cgroup;
 use crate::registrar::channel::{self, ChannelError, Received};
+use crate::registrar::enforce::Protected;
+use crate::registrar::guards;
 use crate::registrar::ledger::Entry;
 use crate::registrar::limits::{IDLE, MOST_GUARDS_OF_A_RUN};
 use crate::registrar::peer::{Peer, Readable};
-use crate::registrar::protocol::{Guard, Layer, Refusal, Registration, Reply, Request};
+use crate::registrar::protocol::{Guard, Layer, Refusal, Registration, Reply, Request, Target};
 use crate::sys;
 
 /// A client that is being served.
@@ -36,7 +40,7 @@ enum Phase {
     /// Nothing is known of one.
     New,
     /// It has said who it is.
-    Registered(Registration),
+    Registered(Registration, Held),
     /// It has its scope.
     Begun { run: RunId, cgroup: Rc<Cgroup>, entered: bool },
     /// It has none any more.
@@ -77,10 +81,14 @@ impl Connection {
             self.state.borrow_mut().turned_away(self.peer.uid, &why);
             let _not_told = self.send(&Reply::Refused(refusal, why), &[]);
         }
-        if let Phase::Begun { run, .. } = std::mem::replace(&mut self.phase, Phase::Over)
-            && let Err(error) = scopes::close(&self.state, &run, "its client is gone").await
-        {
-            scopes::resists(&self.state, &run, &error);
+        match std::mem::replace(&mut self.phase, Phase::Over) {
+            Phase::Begun { run, .. } => {
+                if let Err(error) = scopes::close(&self.state, &run, "its client is gone").await {
+                    scopes::resists(&self.state, &run, &error);
+                }
+            }
+            Phase::Registered(_, held) => scopes::give_up(&mut self.state.borrow_mut(), &held),
+            Phase::New | Phase::Over => {}
         }
         self.state.borrow_mut().limits().disconnect(self.peer.uid, Instant::now());
     }
@@ -136,8 +144,8 @@ impl Connection {
     async fn answer(&mut self, request: Request, descriptors: Vec<OwnedFd>) -> Result<(), End> {
         let reply = match request {
             Request::Hello => self.hello(),
-            Request::Register(registration) => self.register(registration)?,
-            Request::Guards(guards) => self.guards(&guards, &descriptors)?,
+            Request::Register(registration) => self.register(registration, descriptors).await?,
+            Request::Guards(guards) => self.guards(&guards, descriptors)?,
             Request::Begin => return self.begin(),
             Request::Enter => self.enter(&descriptors)?,
             Request::End => self.end().await?,
@@ -152,7 +160,7 @@ impl Connection {
         Reply::Welcome { layers: state.layers().to_vec(), generation: state.generation().to_owned() }
     }
 
-    fn register(&mut self, registration: Registration) -> Answer {
+    async fn register(&mut self, registration: Registration, mut project: Vec<OwnedFd>) -> Answer {
         if !matches!(self.phase, Phase::New) {
             return Err(refuse(Refusal::Protocol, "a connection has one run"));
         }
@@ -163,8 +171,38 @@ impl Connection {
                 format!("a run of user {} was asked for by user {}", registration.uid, self.peer.uid),
             ));
         }
-        self.phase = Phase::Registered(registration);
+        if project.len() > 1 {
+            return Err(refuse(Refusal::Protocol, "at most the working directory comes with a registration"));
+        }
+        let held = self.held(registration.uid, project.pop()).await?;
+        self.phase = Phase::Registered(registration, held);
         Ok(Reply::Done)
+    }
+
+    /// The host's guards for that user, where files are guarded.
+    async fn held(&self, uid: u32, project: Option<OwnedFd>) -> Result<Held, End> {
+        let policy = self.state.borrow().policy();
+        if !self.state.borrow().enforcement.has(Layer::Files) {
+            return Ok(Held { slot: None, policy, objects: Vec::new() });
+        }
+        let failed = |why: String| refuse(Refusal::Failed, why);
+        if let Some(project) = &project {
+            let readable = Readable::by(&self.peer).check(project.as_fd());
+            readable.map_err(|why| failed(format!("the working directory: {why}")))?;
+        }
+        let found =
+            guards::resolve(Arc::clone(&policy), uid, self.peer.gid, project).await.map_err(failed)?;
+        let mut state = self.state.borrow_mut();
+        let slot = state.enforcement.open().map_err(failed)?;
+        let mut held = Held { slot: Some(slot), policy, objects: Vec::new() };
+        for target in found {
+            // What cannot be enrolled leaves the others in force; the run's own guards say more.
+            match state.enforcement.enrol(slot, &target.protected()) {
+                Ok(()) => held.objects.push(target.into_object()),
+                Err(_) => state.not_enrolled(),
+            }
+        }
+        Ok(held)
     }
 
     /// A process of a run asks for nothing here: nested runs are its supervisor's business.
@@ -179,8 +217,8 @@ impl Connection {
         }
     }
 
-    fn guards(&mut self, guards: &[Guard], descriptors: &[OwnedFd]) -> Answer {
-        let Phase::Registered(_) = self.phase else {
+    fn guards(&mut self, guards: &[Guard], descriptors: Vec<OwnedFd>) -> Answer {
+        let Phase::Registered(_, held) = &mut self.phase else {
             return Err(refuse(
                 Refusal::Protocol,
                 "guards belong between a run's registration and its begin",
@@ -193,34 +231,54 @@ impl Connection {
                 format!("a run has at most {MOST_GUARDS_OF_A_RUN} guards of its own"),
             ));
         }
+        let descriptors: Vec<Arc<OwnedFd>> = descriptors.into_iter().map(Arc::new).collect();
+        let mut readable = Readable::by(&self.peer);
+        let mut state = self.state.borrow_mut();
+        let mut enrol = |guard: &Guard| -> Result<Arc<OwnedFd>, String> {
+            let object = descriptors.get(guard.target.descriptor()).ok_or("there is no such descriptor")?;
+            readable.check(object.as_fd())?;
+            if !(1..guards::FIRST).contains(&guard.number) {
+                return Err(format!("a guard's number is from 1 to {}", guards::FIRST - 1));
+            }
+            let slot = held.slot.ok_or("files are not guarded on this host")?;
+            let name = match &guard.target {
+                Target::Object { .. } => None,
+                Target::Name { name, .. } | Target::Below { name, .. } => Some(name.as_slice()),
+            };
+            let (number, access, action) = (guard.number, guard.access, guard.action);
+            state
+                .enforcement
+                .enrol(slot, &Protected { number, access, action, object: object.as_fd(), name })?;
+            Ok(Arc::clone(object))
+        };
         let mut refused = Vec::new();
-        let mut readers = Readable::by(&self.peer);
         for guard in guards {
-            let object = descriptors.get(guard.target.descriptor());
-            let readable = object
-                .ok_or_else(|| "there is no such descriptor".to_owned())
-                .and_then(|object| readers.check(object.as_fd()));
-            let enrolled = readable.and_then(|()| match self.state.borrow().enforcement.has(Layer::Files) {
-                true => Ok(()),
-                false => Err("files are not guarded on this host".to_owned()),
-            });
-            if let Err(why) = enrolled {
-                refused.push((guard.number, why));
+            match enrol(guard) {
+                Ok(object) => held.objects.push(object),
+                Err(why) => refused.push((guard.number, why)),
             }
         }
         Ok(Reply::Enrolled { refused })
     }
 
     fn begin(&mut self) -> Result<(), End> {
-        let Phase::Registered(registration) = &self.phase else {
-            return Err(refuse(Refusal::Protocol, "a run begins once, after its registration"));
+        let (registration, held) = match std::mem::replace(&mut self.phase, Phase::Over) {
+            Phase::Registered(registration, held) => (registration, held),
+            other => {
+                self.phase = other;
+                return Err(refuse(Refusal::Protocol, "a run begins once, after its registration"));
+            }
         };
-        let Registration { run, session, command, uid, enforce } = registration.clone();
+        let Registration { run, session, command, uid, enforce } = registration;
         let entry = Entry { run: run.clone(), session, uid, command, began: state::now(), enforce };
-        let opened = scopes::open(&mut self.state.borrow_mut(), entry);
-        let cgroup = opened.map_err(|error| match error.raw_os_error() {
-            Some(libc::EEXIST) => refuse(Refusal::Taken, format!("the run id {run} is taken")),
-            _ => refuse(Refusal::Failed, format!("cannot make a cgroup: {}", crate::spawn::words(&error))),
+        let client = self.socket.get_ref().try_clone().ok();
+        let opened = scopes::open(&mut self.state.borrow_mut(), entry, held, client);
+        let cgroup = opened.map_err(|(error, held)| {
+            scopes::give_up(&mut self.state.borrow_mut(), &held);
+            match error.raw_os_error() {
+                Some(libc::EEXIST) => refuse(Refusal::Taken, format!("the run id {run} is taken")),
+                _ => refuse(Refusal::Failed, format!("cannot make a scope: {}", crate::spawn::words(&error))),
+            }
         })?;
         self.phase = Phase::Begun { run, cgroup: Rc::clone(&cgroup), entered: false };
         self.send(&Reply::Begun { cgroup: cgroup.id }, &[cgroup.directory()])
@@ -254,8 +312,14 @@ impl Connection {
         let Phase::Begun { run, .. } = std::mem::replace(&mut self.phase, Phase::Over) else {
             return Err(refuse(Refusal::Protocol, "a run ends once it has begun"));
         };
+        let totals = {
+            let mut state = self.state.borrow_mut();
+            // What the kernel has reported by now belongs to the run.
+            while state.report() {}
+            state.runs.get(&run).map_or((0, 0, 0), |run| (run.denied, run.flagged, run.lost))
+        };
         match scopes::close(&self.state, &run, "its run ended").await {
-            Ok(()) => Ok(Reply::Ended { denied: 0, flagged: 0, lost: 0 }),
+            Ok(()) => Ok(Reply::Ended { denied: totals.0, flagged: totals.1, lost: totals.2 }),
             Err(error) => {
                 scopes::resists(&self.state, &run, &error);
                 Err(refuse(

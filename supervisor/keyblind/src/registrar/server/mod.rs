@@ -6,6 +6,7 @@
 
 mod connection;
 mod scopes;
+mod slices;
 mod state;
 
 use std::cell::RefCell;
@@ -68,6 +69,9 @@ pub enum UpError {
     /// Events cannot be recorded.
     #[error("{0}")]
     Journal(#[from] JournalError),
+    /// Slices of the policy cannot be guarded.
+    #[error("[host] of the policy: {0}")]
+    Slices(String),
     /// Something it needs from the system.
     #[error("cannot {what}: {}", crate::spawn::words(.source))]
     System {
@@ -115,7 +119,7 @@ pub fn up(options: &Options, ready: impl FnOnce(&str)) -> Result<Ended, UpError>
     let mut home = Home::take(Path::new(STATE))?;
     home.sign()?;
     let hierarchy = Hierarchy::open()?;
-    let enforcement = Enforcement::start();
+    let enforcement = Enforcement::start(&options.pins, &hierarchy.home());
     let place = Place::standard(0, |_| None::<OsString>)?;
     let record = Record::open(&place)?;
     let ledger = Ledger::new(home.scopes()?);
@@ -131,10 +135,12 @@ pub fn up(options: &Options, ready: impl FnOnce(&str)) -> Result<Ended, UpError>
     let served =
         runtime.block_on(tasks.run_until(serve(Rc::new(RefCell::new(state)), &listener, &manager, ready)));
     listener.remove();
-    let (ended, state) = served?;
+    let (ended, order, state) = served?;
     drop(tasks);
     let Some(state) = Rc::into_inner(state).map(RefCell::into_inner) else { return Ok(ended) };
-    let waiting = state.finish();
+    // A slice that is always guarded stays so when a signal ends the service, as a run does.
+    let stop = ended.left == 0 && (order == Order::Down || state.slices.is_empty());
+    let waiting = state.finish(stop);
     if ended.left == 0 {
         home.leave();
     }
@@ -161,7 +167,7 @@ async fn serve(
     listener: &Listener,
     manager: &Manager,
     ready: impl FnOnce(&str),
-) -> Result<(Ended, Shared), UpError> {
+) -> Result<(Ended, Order, Shared), UpError> {
     let failed = || UpError::system("wait for signals");
     let mut terminate = signal(SignalKind::terminate()).map_err(failed())?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(failed())?;
@@ -169,10 +175,16 @@ async fn serve(
     let socket =
         listener.socket.try_clone().and_then(sys::readiness).map_err(UpError::system("wait for clients"))?;
     let (orders, mut order) = mpsc::unbounded_channel::<Order>();
+    // Slices first: those of a service of before change from its guards to these without a gap.
+    slices::hold(&state).await.map_err(UpError::Slices)?;
     scopes::adopt(&state).map_err(UpError::system("read which scopes are open"))?;
     let summary = state.borrow_mut().announce();
     manager.tell(&format!("READY=1\nSTATUS={}", summary.lines().next().unwrap_or_default()));
     ready(&summary);
+    if let Some(reports) = state.borrow().enforcement.readiness() {
+        let reports = sys::readiness(reports).map_err(UpError::system("wait for the kernel's reports"))?;
+        tokio::task::spawn_local(report(Rc::clone(&state), reports));
+    }
     let mut housekeeping = tokio::time::interval(HOUSEKEEPING);
     let order = loop {
         tokio::select! {
@@ -183,9 +195,13 @@ async fn serve(
             _ = hangup.recv() => {
                 manager.tell("RELOADING=1");
                 state.borrow_mut().reload();
+                watch_slices(&state).await;
                 manager.tell("READY=1");
             }
-            _ = housekeeping.tick() => state.borrow_mut().tidy(),
+            _ = housekeeping.tick() => {
+                state.borrow_mut().tidy();
+                watch_slices(&state).await;
+            }
             accepted = accept(&socket) => {
                 for client in accepted {
                     greet(&state, client, &orders);
@@ -203,7 +219,26 @@ async fn serve(
         more => format!("ended by a signal; {more} runs go on, in their scopes"),
     };
     state.borrow_mut().record().host(HostEvent::new(HostWhat::Down, detail));
-    Ok((Ended { left }, state))
+    Ok((Ended { left }, order, state))
+}
+
+/// Slices come and go, and policies with them.
+async fn watch_slices(state: &Shared) {
+    if let Err(why) = slices::hold(state).await {
+        let event = HostEvent::new(HostWhat::Reloaded, format!("not all slices are guarded: {why}"));
+        state.borrow_mut().record().host(event);
+    }
+}
+
+/// Puts on record what the kernel reports, as long as the service is there.
+async fn report(state: Shared, reports: AsyncFd<OwnedFd>) {
+    while let Ok(mut ready) = reports.readable().await {
+        // Before they are taken: one that comes meanwhile makes it ready again.
+        ready.clear_ready();
+        while state.borrow_mut().report() {
+            tokio::task::yield_now().await;
+        }
+    }
 }
 
 /// Clients that have connected; some at least.

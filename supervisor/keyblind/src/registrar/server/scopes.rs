@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -10,8 +11,10 @@ use nix::errno::Errno;
 use tokio::time::{sleep, timeout};
 
 use super::Shared;
-use super::state::{Run, State};
+use super::slices::HeldSlice;
+use super::state::{Held, Run, State};
 use crate::registrar::cgroup::Cgroup;
+use crate::registrar::enforce::Terms;
 use crate::registrar::ledger::Entry;
 
 /// How often the removal of an empty scope is tried, and what lies between: the kernel may still be taking the last
@@ -21,25 +24,56 @@ const BETWEEN: Duration = Duration::from_millis(2);
 /// How long the end of the service waits for scopes that were killed.
 const LONGEST_END: Duration = Duration::from_secs(20);
 
-/// Opens a scope. What was made is undone if something of it cannot be had. Errors: EEXIST, the run's name is taken.
-pub(super) fn open(state: &mut State, entry: Entry) -> io::Result<Rc<Cgroup>> {
+/// Opens a scope and holds it to its guards, in the kernel's tables before anything can be in it. What was made is undone
+/// if something of it cannot be had. Errors: EEXIST, the run's name is taken; with what it would have been held to.
+pub(super) fn open(
+    state: &mut State,
+    entry: Entry,
+    held: Held,
+    client: Option<OwnedFd>,
+) -> Result<Rc<Cgroup>, (io::Error, Held)> {
+    match make(state, &entry, &held) {
+        Ok(cgroup) => {
+            let event = of_run(HostWhat::ScopeOpened, &entry, format!("for {}", entry.command));
+            let run = Run::new(entry, Rc::clone(&cgroup), held, client);
+            state.runs.insert(run.entry.run.clone(), run);
+            state.record().host(event);
+            Ok(cgroup)
+        }
+        Err(error) => Err((error, held)),
+    }
+}
+
+fn make(state: &mut State, entry: &Entry, held: &Held) -> io::Result<Rc<Cgroup>> {
     if state.runs.contains_key(&entry.run) {
         return Err(Errno::EEXIST.into());
     }
-    state.ledger.write(&entry)?;
+    state.ledger.write(entry)?;
     let cgroup = match state.hierarchy.make(&entry.run) {
-        Ok(cgroup) => Rc::new(cgroup),
+        Ok(cgroup) => cgroup,
         Err(error) => {
             // A cgroup that was there before is somebody else's and stays.
             state.ledger.remove(&entry.run);
             return Err(error);
         }
     };
-    let event = of_run(HostWhat::ScopeOpened, &entry, format!("for {}", entry.command));
-    let run = Run { entry, cgroup: Rc::clone(&cgroup), adopted: false, closing: false };
-    state.runs.insert(run.entry.run.clone(), run);
-    state.record().host(event);
-    Ok(cgroup)
+    if let Some(slot) = held.slot
+        && let Err(why) = state.enforcement.enter(cgroup.id, Terms { slot, enforce: entry.enforce })
+    {
+        state.hierarchy.remove(&entry.run)?;
+        state.ledger.remove(&entry.run);
+        return Err(io::Error::other(why));
+    }
+    Ok(Rc::new(cgroup))
+}
+
+/// A run that has registered and does not begin.
+pub(super) fn give_up(state: &mut State, held: &Held) {
+    if let Some(slot) = held.slot
+        && let Err(why) = state.enforcement.withdraw(slot)
+    {
+        state.record().host(HostEvent::new(HostWhat::ScopeClosed, format!("a set of guards stays: {why}")));
+    }
 }
 
 /// Ends a run: kills what is left in its scope, waits until it is empty, and removes it.
@@ -71,8 +105,17 @@ async fn emptied(state: &Shared, run: &RunId, cgroup: &Cgroup, why: &str) -> io:
 
 /// A scope's cgroup is gone.
 fn forget(state: &mut State, run: &RunId, why: &str) {
+    if let Some(run) = state.runs.get(run)
+        && run.held.slot.is_some()
+        && let Err(why) = state.enforcement.leave(run.cgroup.id)
+    {
+        state
+            .record()
+            .host(HostEvent::new(HostWhat::ScopeClosed, format!("its id stays with the programs: {why}")));
+    }
     state.ledger.remove(run);
     if let Some(run) = state.runs.remove(run) {
+        give_up(state, &run.held);
         state.record().host(of_run(HostWhat::ScopeClosed, &run.entry, why));
     }
 }
@@ -80,6 +123,7 @@ fn forget(state: &mut State, run: &RunId, why: &str) {
 /// Takes over what a registrar of before has left: scopes with somebody in them are guarded on, the others removed.
 pub(super) fn adopt(state: &Shared) -> io::Result<()> {
     let entries = state.borrow().ledger.entries()?;
+    let guarded = state.borrow().enforcement.entered();
     for entry in entries {
         let found = state.borrow().hierarchy.find(&entry.run);
         let run = entry.run.clone();
@@ -89,10 +133,11 @@ pub(super) fn adopt(state: &Shared) -> io::Result<()> {
         };
         let cgroup = Rc::new(cgroup);
         let mut borrowed = state.borrow_mut();
+        // A scope that the programs do not know was being opened when its service was killed: nothing is in it.
+        let slot = guarded.iter().find(|(id, _)| *id == cgroup.id).and_then(|(_, slot)| *slot);
+        let held = Held { slot, policy: borrowed.policy(), objects: Vec::new() };
         let event = of_run(HostWhat::ScopeAdopted, &entry, format!("for {}", entry.command));
-        borrowed
-            .runs
-            .insert(run.clone(), Run { entry, cgroup: Rc::clone(&cgroup), adopted: true, closing: false });
+        borrowed.runs.insert(run.clone(), Run::new(entry, Rc::clone(&cgroup), held, None));
         if cgroup.is_populated()? {
             borrowed.record().host(event);
         }
@@ -105,6 +150,16 @@ pub(super) fn adopt(state: &Shared) -> io::Result<()> {
             }
         });
     }
+    // What the programs know and nobody has written down is gone: its service was killed after the cgroup was removed.
+    let mut borrowed = state.borrow_mut();
+    let mut known: Vec<u64> = borrowed.runs.values().map(|run| run.cgroup.id).collect();
+    known.extend(borrowed.slices.values().map(HeldSlice::id));
+    for (id, _) in guarded.into_iter().filter(|(id, _)| !known.contains(id)) {
+        let _gone = borrowed.enforcement.leave(id);
+    }
+    let of_runs = borrowed.runs.values().filter_map(|run| run.held.slot);
+    let used: Vec<_> = of_runs.chain(borrowed.slices.values().filter_map(HeldSlice::slot)).collect();
+    borrowed.enforcement.withdraw_others(&used);
     Ok(())
 }
 

@@ -1,23 +1,29 @@
 //! What the service knows.
 
 use std::collections::BTreeMap;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use keyblind_events::{HostEvent, HostWhat, RunId};
+use keyblind_events::{Access, Event, HostEvent, HostWhat, Kind, Outcome, RunId, encode};
 
 use super::Options;
-use crate::policy::Loaded;
+use super::slices::HeldSlice;
+use crate::guard::kernel::{Lane, PolicySlot, Report};
+use crate::policy::{Loaded, Slice};
 use crate::registrar::cgroup::{Cgroup, Hierarchy};
 use crate::registrar::enforce::Enforcement;
 use crate::registrar::ledger::{Entry, Ledger};
 use crate::registrar::limits::Limits;
-use crate::registrar::protocol::{LayerReport, RunStatus, ServiceStatus};
+use crate::registrar::protocol::{LayerReport, Reply, RunStatus, ServiceStatus};
 use crate::registrar::record::Record;
+use crate::registrar::{channel, guards, seen};
 
 /// Clients turned away that are recorded one by one between two rounds of housekeeping; all are counted.
 const REFUSALS_ON_RECORD: u32 = 20;
+/// Reports taken in one go, before clients have their turn.
+const AT_ONCE: usize = 1024;
 
 /// A run with a scope.
 #[derive(Debug)]
@@ -28,13 +34,66 @@ pub(super) struct Run {
     pub(super) adopted: bool,
     /// It was killed, and somebody waits for its end.
     pub(super) closing: bool,
+    pub(super) held: Held,
+    /// Its client, who is told what the kernel reports.
+    pub(super) client: Option<OwnedFd>,
+    pub(super) denied: u64,
+    pub(super) flagged: u64,
+    pub(super) lost: u64,
+    /// Reports that the client did not take and was not told of.
+    untold: u64,
+}
+
+impl Run {
+    /// A run whose scope is there.
+    pub(super) fn new(entry: Entry, cgroup: Rc<Cgroup>, held: Held, client: Option<OwnedFd>) -> Self {
+        let adopted = client.is_none();
+        Self {
+            entry,
+            cgroup,
+            adopted,
+            closing: false,
+            held,
+            client,
+            denied: 0,
+            flagged: 0,
+            lost: 0,
+            untold: 0,
+        }
+    }
+
+    /// Passes an event on. What a client does not take is counted, and told when it takes something again.
+    fn tell(&mut self, guard: u32, event: &Event) {
+        let Some(client) = &self.client else { return };
+        let line = encode(event);
+        let send = |reply: Reply| channel::send(client.as_fd(), &reply.encode(), &[], false).is_ok();
+        let told = (self.untold == 0 || send(Reply::Lost(self.untold))) && {
+            self.untold = 0;
+            Reply::fits(&line) && send(Reply::Report { guard, line })
+        };
+        if !told {
+            self.untold = self.untold.saturating_add(1);
+            self.lost = self.lost.saturating_add(1);
+        }
+    }
+}
+
+/// What a scope is held to.
+#[derive(Debug)]
+pub(super) struct Held {
+    /// Its set of guards, where files are guarded.
+    pub(super) slot: Option<PolicySlot>,
+    /// The policy that it began with.
+    pub(super) policy: Arc<Loaded>,
+    /// Guarded objects: the kernel's labels stay as long as these are open.
+    pub(super) objects: Vec<Arc<OwnedFd>>,
 }
 
 /// Everything, on one thread: nobody holds a borrow while waiting.
 #[derive(Debug)]
 pub(super) struct State {
     options: Options,
-    policy: Loaded,
+    policy: Arc<Loaded>,
     /// Why the policy on disk is not the one in force; empty when it is.
     stale: String,
     pub(super) hierarchy: Hierarchy,
@@ -43,10 +102,16 @@ pub(super) struct State {
     record: Record,
     limits: Limits,
     pub(super) runs: BTreeMap<RunId, Run>,
+    pub(super) slices: BTreeMap<Slice, HeldSlice>,
+    /// Flags of slices that may still be recorded before the next housekeeping, and those that were above that.
+    flags_left: u32,
+    flags_over: u64,
     since: u64,
     refused: u64,
     refusals_left: u32,
     unrecorded: u64,
+    /// Objects and names of the host's guards that runs of the last moments go without.
+    not_enrolled: u64,
     /// Connections that close when the process ends, and not before.
     pub(super) waiting_for_the_end: Vec<OwnedFd>,
 }
@@ -63,7 +128,7 @@ impl State {
         record.generation(&policy.generation);
         Self {
             options,
-            policy,
+            policy: Arc::new(policy),
             stale: String::new(),
             hierarchy,
             enforcement,
@@ -71,10 +136,14 @@ impl State {
             record,
             limits: Limits::default(),
             runs: BTreeMap::new(),
+            slices: BTreeMap::new(),
+            flags_left: 0,
+            flags_over: 0,
             since: now(),
             refused: 0,
             refusals_left: REFUSALS_ON_RECORD,
             unrecorded: 0,
+            not_enrolled: 0,
             waiting_for_the_end: Vec::new(),
         }
     }
@@ -90,6 +159,11 @@ impl State {
     /// Each layer, in force or not.
     pub(super) fn layers(&self) -> &[LayerReport] {
         self.enforcement.layers()
+    }
+
+    /// The policy in force for runs that begin now.
+    pub(super) fn policy(&self) -> Arc<Loaded> {
+        Arc::clone(&self.policy)
     }
 
     /// The policy's generation.
@@ -117,7 +191,12 @@ impl State {
         }
         let host = &self.policy.policy.host;
         for slice in host.always.iter().chain(&host.flag) {
-            event.not_enforced.push(format!("slice {}: needs {}", slice.value, "kernel programs"));
+            match self.slices.contains_key(&slice.value) {
+                true => event.enforced.push(format!("slice {}", slice.value)),
+                false => event
+                    .not_enforced
+                    .push(format!("slice {}: files are not guarded on this host", slice.value)),
+            }
         }
         event
     }
@@ -127,7 +206,7 @@ impl State {
         match super::load(self.options.policy.as_deref()) {
             Ok(loaded) => {
                 let detail = format!("generation {} follows {}", loaded.generation, self.policy.generation);
-                self.policy = loaded;
+                self.policy = Arc::new(loaded);
                 self.stale.clear();
                 self.record.generation(&self.policy.generation);
                 let event = self.layered(HostWhat::Reloaded, detail);
@@ -139,6 +218,11 @@ impl State {
                 self.record.host(HostEvent::new(HostWhat::Reloaded, self.stale.clone()));
             }
         }
+    }
+
+    /// One of the host's guards is not in force for a run.
+    pub(super) fn not_enrolled(&mut self) {
+        self.not_enrolled = self.not_enrolled.saturating_add(1);
     }
 
     /// A client was turned away: counted, and recorded unless there are very many.
@@ -153,6 +237,56 @@ impl State {
         }
     }
 
+    /// Puts on record what the kernel has reported, and tells the clients. The same thing again and again is written once.
+    /// `false` when that was all for the moment.
+    pub(super) fn report(&mut self) -> bool {
+        let mut reports = Vec::new();
+        while reports.len() < AT_ONCE
+            && let Some(report) = self.enforcement.next()
+        {
+            reports.push(report);
+        }
+        let more = reports.len() == AT_ONCE;
+        let mut gaps = (0_u64, 0_u64);
+        for report in &reports {
+            let gap = if report.lane == Lane::Denials { &mut gaps.0 } else { &mut gaps.1 };
+            *gap = gap.saturating_add(report.gap);
+        }
+        self.record.lost_reports("denials", gaps.0);
+        self.record.lost_reports("flags", gaps.1);
+        for same in reports.chunk_by(|one, other| seen::same(&one.record, &other.record)) {
+            if let [first, ..] = same {
+                self.tell(first, same.len() as u64);
+            }
+        }
+        more
+    }
+
+    fn tell(&mut self, report: &Report, times: u64) {
+        let record = &report.record;
+        let Some(kind) = seen::kind(record) else { return };
+        let run = self.runs.values_mut().find(|run| run.cgroup.id == record.scope);
+        let of =
+            run.as_ref().map_or_else(|| format!("cgroup {}", record.scope), |run| run.entry.run.to_string());
+        let policy =
+            run.as_ref().map_or_else(|| Arc::clone(&self.policy), |run| Arc::clone(&run.held.policy));
+        if run.is_none() && matches!(kind, Kind::Access(Access { outcome: Outcome::Flagged, .. })) {
+            let Some(left) = self.flags_left.checked_sub(1) else {
+                self.flags_over = self.flags_over.saturating_add(times);
+                return;
+            };
+            self.flags_left = left;
+        }
+        let denied = matches!(kind, Kind::Access(Access { outcome: Outcome::Denied, .. }));
+        let guard = guards::named(&policy, record.guard);
+        let event = self.record.report(&of, kind, |envelope| seen::fill(envelope, record, guard, times));
+        if let Some(run) = run {
+            let count = if denied { &mut run.denied } else { &mut run.flagged };
+            *count = count.saturating_add(times);
+            run.tell(if record.guard < guards::FIRST { record.guard } else { 0 }, &event);
+        }
+    }
+
     /// What is due every few seconds.
     pub(super) fn tidy(&mut self) {
         self.refusals_left = REFUSALS_ON_RECORD;
@@ -160,6 +294,16 @@ impl State {
         if unrecorded > 0 {
             let detail = format!("{unrecorded} more, not recorded one by one");
             self.record.host(HostEvent::new(HostWhat::Refused, detail));
+        }
+        // Housekeeping comes twelve times a minute.
+        self.flags_left = self.policy.policy.host.flags_per_minute.value.div_ceil(12);
+        let over = std::mem::take(&mut self.flags_over);
+        self.record.lost_reports("flags above host.flags_per_minute", over);
+        let missing = std::mem::take(&mut self.not_enrolled);
+        if missing > 0 {
+            let detail =
+                format!("{missing} objects or names of the host's guards could not be enrolled for runs");
+            self.record.host(HostEvent::new(HostWhat::ScopeOpened, detail));
         }
         self.limits.forget(Instant::now());
     }
@@ -201,8 +345,12 @@ impl State {
         }
     }
 
-    /// The last line is on record. Whoever waits for the end sees it when the result is dropped.
-    pub(super) fn finish(self) -> Vec<OwnedFd> {
+    /// The last line is on record, and nothing is guarded any more if `stop` says so. Whoever waits for the end sees it
+    /// when the result is dropped.
+    pub(super) fn finish(mut self, stop: bool) -> Vec<OwnedFd> {
+        if stop && let Err(why) = self.enforcement.stop() {
+            self.record.host(HostEvent::new(HostWhat::Down, format!("not all was taken back: {why}")));
+        }
         self.record.close();
         self.waiting_for_the_end
     }
