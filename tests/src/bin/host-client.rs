@@ -151,7 +151,7 @@ impl Client {
             })
             .collect();
         let objects: Vec<_> = self.guards.iter().map(|(_, file)| file.as_fd()).collect();
-        offer.begin(registration, &guards, &objects)
+        offer.begin(registration, None, &guards, &objects)
     }
 
     /// The process reads nothing before it is in the scope, and stays there for the next time.

@@ -138,6 +138,7 @@ pub(super) fn try_namespaces(host: &Host) -> Result<(), String> {
         landlock: None,
         filters: Vec::new(),
         marks: None,
+        gate: None,
         cgroup: None,
         cwd: c"/".to_owned(),
         candidates: Vec::new(),

@@ -12,6 +12,7 @@ use crate::guard::AddressPrograms;
 use crate::host::{Host, Person, PersonError};
 use crate::plan::{self, Plan, PlanError, Request};
 use crate::policy::{self, Loaded, Mode};
+use crate::registrar::client::consult;
 use crate::run::{RunError, own_files, planned, whom};
 use crate::trial::{Machine, Place, random_word, unused_uid};
 
@@ -40,7 +41,8 @@ pub struct Options {
 
 /// Examines this host. Whatever cannot be found out stands in the report.
 pub fn examine(options: &Options) -> Report {
-    let probed = Host::probe();
+    let mut probed = Host::probe();
+    drop(consult(&mut probed));
     let namespaces = layers::try_namespaces(&probed);
     // Where the knobs allow namespaces and the kernel refuses them, a run is planned without.
     let host = match &namespaces {

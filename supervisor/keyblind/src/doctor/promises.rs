@@ -167,7 +167,10 @@ fn missing(plan: &Plan) -> Vec<Promise> {
 fn recorded(plan: &Plan) -> Promise {
     const WHAT: &str = "each refusal on record";
     match plan.tier {
-        Tier::Kernel => held(WHAT, "by the kernel programs"),
+        Tier::Kernel => not_held(
+            WHAT,
+            "guarded objects and names are (kernel programs); absence, Landlock and the filter refuse without a word",
+        ),
         Tier::Mount => {
             not_held(WHAT, "tripwires are (fanotify); absence and the filter refuse without a word")
         }
@@ -181,7 +184,7 @@ fn recorded(plan: &Plan) -> Promise {
 fn audit(plan: &Plan) -> Promise {
     const WHAT: &str = "host-wide audit";
     if plan.tier == Tier::Kernel {
-        held(WHAT, "kernel programs")
+        held(WHAT, "slices of [host] are guarded by the host service")
     } else {
         not_held(WHAT, "needs tier kernel")
     }
@@ -217,7 +220,7 @@ mod tests {
             scratch: PathBuf::from("/tmp/x"),
         };
         let roots = Roots { project: &request.project, home: person.home.as_deref() };
-        let survey = survey(wanted(&policy, &roots));
+        let survey = survey(wanted(&policy, &roots, false));
         let plan = plan(&policy, &host, &person, &request, &survey).expect("a plan");
         (policy, plan, host, person)
     }

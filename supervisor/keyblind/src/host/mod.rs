@@ -69,10 +69,14 @@ pub struct Host {
     pub cgroup_support: Support,
     /// Programs that guard addresses can be loaded and put at a cgroup (capabilities(7), bpf(2)).
     pub address_programs: Support,
+    /// The host service guards files and processes of a run by kernel programs (BPF-LSM).
+    pub kernel_programs: Support,
+    /// The host service makes a cgroup for a run.
+    pub scopes: Support,
 }
 
 impl Host {
-    /// Asks the running kernel.
+    /// Asks the running kernel. Of the host service it knows nothing: `registrar::client::consult` does.
     pub fn probe() -> Self {
         let (uid, gid) = (geteuid(), getegid());
         let has = |capability| caps::has_cap(None, CapSet::Effective, capability).unwrap_or(false);
@@ -93,6 +97,7 @@ impl Host {
         } else {
             Support::Available
         };
+        let unserved = Support::missing("no keyblind host serves this machine", "sudo keyblind host up");
         let mountinfo = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
         let cgroup = cgroup_mount(&mountinfo);
         Self {
@@ -107,6 +112,8 @@ impl Host {
             landlock_abi: sys::landlock_abi(),
             cgroup,
             address_programs,
+            kernel_programs: unserved.clone(),
+            scopes: unserved,
         }
     }
 }

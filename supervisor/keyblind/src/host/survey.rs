@@ -40,6 +40,13 @@ pub struct Found {
     pub kind: Kind,
 }
 
+impl Found {
+    /// Whether it is a directory, or a link to one.
+    pub fn is_directory(&self) -> bool {
+        matches!(&self.kind, Kind::Directory | Kind::Link { end: Some((_, true)), .. })
+    }
+}
+
 /// Answers by pattern.
 #[derive(Debug, Clone, Default)]
 pub struct Survey {

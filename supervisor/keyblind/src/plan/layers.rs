@@ -30,6 +30,8 @@ pub enum State {
 
 pub(super) struct Layers {
     pub(super) tier: Tier,
+    /// What the run stands on: the tier without kernel programs.
+    pub(super) base: Tier,
     pub(super) states: Vec<LayerState>,
     pub(super) cgroup: bool,
 }
@@ -44,11 +46,11 @@ impl Layers {
 const SCOPES_ABI: u32 = 6;
 
 pub(super) fn decide(policy: &Policy, host: &Host, network: NetworkMode) -> Result<Layers, PlanError> {
-    let tier = tier(policy, host)?;
-    let mut layers = Layers { tier, states: Vec::new(), cgroup: false };
+    let (base, tier) = tiers(policy, host)?;
+    let mut layers = Layers { tier, base, states: Vec::new(), cgroup: false };
     for layer in Layer::ALL {
         let wish = policy.tier.layers.get(layer);
-        let support = support(layer, host, tier, network, layers.cgroup);
+        let support = support(layer, host, base, network, layers.cgroup);
         let state = match (wish.value, &support) {
             (Wish::Off, _) => State::Off { why: format!("off in {}", wish.origin) },
             (Wish::Require | Wish::Prefer, Ok(detail)) => State::On { detail: detail.clone() },
@@ -68,10 +70,11 @@ pub(super) fn decide(policy: &Policy, host: &Host, network: NetworkMode) -> Resu
     Ok(layers)
 }
 
-/// The best tier that the host offers; without namespaces a run still has Landlock and the filter.
-fn tier(policy: &Policy, host: &Host) -> Result<Tier, PlanError> {
+/// The best tier that the host offers, without kernel programs and with them; without namespaces a run still has Landlock
+/// and the filter, and kernel programs do not make up for a PID namespace.
+fn tiers(policy: &Policy, host: &Host) -> Result<(Tier, Tier), PlanError> {
     let confined = policy.tier.layers.get(Layer::Confinement).value != Wish::Off;
-    let (offered, missing) = if host.mounts.is_available() && confined {
+    let (base, missing) = if host.mounts.is_available() && confined {
         (Tier::Mount, None)
     } else if !host.uid.is_root() && host.user_namespace.is_available() && confined {
         (Tier::User, Some(&host.mounts))
@@ -80,12 +83,15 @@ fn tier(policy: &Policy, host: &Host) -> Result<Tier, PlanError> {
     } else {
         (Tier::InPlace, Some(&host.user_namespace))
     };
+    let programs =
+        policy.tier.layers.get(Layer::BpfLsm).value != Wish::Off && host.kernel_programs.is_available();
+    let offered = if programs && base != Tier::InPlace { Tier::Kernel } else { base };
     let minimum = &policy.tier.minimum;
     if offered >= minimum.value {
-        return Ok(offered);
+        return Ok((base, offered));
     }
     let (evidence, remedy) = match (minimum.value, missing) {
-        (Tier::Kernel, _) => no_programs(),
+        (Tier::Kernel, _) if base != Tier::InPlace => missing_programs(host),
         (_, Some(Support::Missing { evidence, remedy })) => (evidence.clone(), remedy.clone()),
         _ => ("tier.layers turns confinement off".to_owned(), "prefer or require it".to_owned()),
     };
@@ -98,15 +104,19 @@ fn tier(policy: &Policy, host: &Host) -> Result<Tier, PlanError> {
     })
 }
 
-fn no_programs() -> (String, String) {
-    ("no run uses kernel programs yet".to_owned(), "ask for tier mount, user or in-place".to_owned())
+/// Why there are no kernel programs, and what to do.
+fn missing_programs(host: &Host) -> (String, String) {
+    match &host.kernel_programs {
+        Support::Missing { evidence, remedy } => (evidence.clone(), remedy.clone()),
+        Support::Available => ("tier.layers turns bpf_lsm off".to_owned(), "prefer or require it".to_owned()),
+    }
 }
 
 /// What the layer is made of here, or (evidence, remedy).
 fn support(
     layer: Layer,
     host: &Host,
-    tier: Tier,
+    base: Tier,
     network: NetworkMode,
     cgroup: bool,
 ) -> Result<String, (String, String)> {
@@ -118,17 +128,21 @@ fn support(
     match layer {
         Layer::Seccomp => Ok("allow-list, x86_64 only".to_owned()),
         Layer::NoNewPrivs => Ok("set".to_owned()),
-        Layer::Confinement => match (tier, landlock) {
+        Layer::Confinement => match (base, landlock) {
             (Tier::InPlace, landlock) => landlock,
             (_, Ok(landlock)) => Ok(format!("mount, PID, IPC and UTS namespaces; {landlock}")),
             (_, Err(_)) => Ok("mount, PID, IPC and UTS namespaces; no Landlock".to_owned()),
         },
-        Layer::BpfLsm => Err(no_programs()),
+        Layer::BpfLsm => match &host.kernel_programs {
+            Support::Available => Ok("kernel programs of the host service".to_owned()),
+            Support::Missing { evidence, remedy } => Err((evidence.clone(), remedy.clone())),
+        },
         Layer::Cgroup => match &host.cgroup_support {
+            _ if host.scopes.is_available() => Ok("cgroup v2, made by the host service".to_owned()),
             Support::Available => Ok("cgroup v2".to_owned()),
             Support::Missing { evidence, remedy } => Err((evidence.clone(), remedy.clone())),
         },
-        Layer::NetworkLimits if network != NetworkMode::Host && tier != Tier::InPlace => {
+        Layer::NetworkLimits if network != NetworkMode::Host && base != Tier::InPlace => {
             Ok("own network namespace".to_owned())
         }
         Layer::NetworkLimits => match &host.address_programs {
@@ -147,12 +161,12 @@ fn support(
 }
 
 /// `CLONE_NEW*` of a tier.
-pub(super) fn namespaces(tier: Tier, network: NetworkMode) -> u64 {
-    if tier == Tier::InPlace {
+pub(super) fn namespaces(base: Tier, network: NetworkMode) -> u64 {
+    if base == Tier::InPlace {
         return 0;
     }
     let mut flags = libc::CLONE_NEWPID | libc::CLONE_NEWNS | libc::CLONE_NEWIPC | libc::CLONE_NEWUTS;
-    if tier == Tier::User {
+    if base == Tier::User {
         flags |= libc::CLONE_NEWUSER;
     }
     if network != NetworkMode::Host {

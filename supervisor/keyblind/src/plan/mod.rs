@@ -10,6 +10,7 @@ use std::time::Duration;
 use crate::host::{Host, Person, Support, Survey};
 use crate::policy::{Layer, Located, Mode, NetworkDeny, NetworkMode, Policy, Roots, Tier, Wish};
 use crate::spawn::prepared::{Identity, Mount};
+use watched::Watch;
 
 mod command;
 mod display;
@@ -21,6 +22,7 @@ mod places;
 mod tree;
 mod tripwires;
 mod unbuilt;
+mod watched;
 
 pub use command::{candidates, home_variables};
 pub use domain::{ruleset, terminal_rights};
@@ -28,6 +30,7 @@ pub use error::PlanError;
 pub use layers::{LayerState, State};
 pub use places::wanted;
 pub use tripwires::{Coverage, Tripwire};
+pub use watched::{Object, Watched};
 
 /// What the caller of keyblind asks for, beyond policy.
 #[derive(Debug, Clone)]
@@ -55,6 +58,8 @@ pub struct Request {
 pub struct Plan {
     /// Which layers carry the run.
     pub tier: Tier,
+    /// What it stands on: the tier as it would be without kernel programs. Never [`Tier::Kernel`].
+    pub base: Tier,
     /// Refuse, or record and let pass.
     pub mode: Mode,
     /// Every layer, on or off, and why.
@@ -75,6 +80,10 @@ pub struct Plan {
     pub tripwires: Vec<Tripwire>,
     /// Whether the run's cgroup is to be made, and below what.
     pub cgroup: Option<PathBuf>,
+    /// Whether the host service makes it, and guards what is in it.
+    pub scope: bool,
+    /// What kernel programs guard besides the tripwires.
+    pub watched: Vec<Watched>,
     /// Which network.
     pub network: NetworkMode,
     /// Addresses that programs at the run's cgroup refuse. Empty where the run has a network of its own.
@@ -123,37 +132,45 @@ pub fn plan(
     let mode = request.mode.unwrap_or(policy.mode.value);
     let network = request.network.unwrap_or(policy.network.mode.value);
     let layers = layers::decide(policy, host, network)?;
-    let tier = layers.tier;
-    if tier == Tier::InPlace && network != NetworkMode::Host {
+    let base = layers.base;
+    let programs = layers.is_on(Layer::BpfLsm);
+    // Where the caller can make a cgroup and the service has no programs, it does nothing that the caller cannot.
+    let scope =
+        host.scopes.is_available() && (programs || (layers.cgroup && !host.cgroup_support.is_available()));
+    if base == Tier::InPlace && network != NetworkMode::Host {
         return Err(PlanError::NoNetworkNamespace { network });
     }
-    let places = places::resolve(policy, &roots, survey, request, tier != Tier::InPlace)?;
+    let places = places::resolve(policy, &roots, survey, request, base != Tier::InPlace)?;
     let limited = layers.is_on(Layer::NetworkLimits);
-    let mut not_enforced = unbuilt::check(policy, tier, limited)?;
-    if tier == Tier::InPlace {
+    let watch = if programs { watched::decide(policy, &roots, survey, &places) } else { Watch::default() };
+    let mut not_enforced = unbuilt::check(policy, base, limited, programs.then_some(watch.gaps.as_slice()))?;
+    if base == Tier::InPlace {
         not_enforced.extend(in_place_gaps(host));
     }
     not_enforced.extend(groups_that_stay(host, person));
-    let tripwires = tripwires::decide(policy, &roots, survey, &places, tier, &mut not_enforced);
-    let in_place = tier == Tier::InPlace;
+    let tripwires = tripwires::decide(policy, &roots, survey, &places, base, &mut not_enforced);
+    let in_place = base == Tier::InPlace;
     let mounts = if in_place {
         Vec::new()
     } else {
-        tree::build(&places, &tripwires, request, home, survey, tier == Tier::Mount)?
+        tree::build(&places, &tripwires, request, home, survey, programs || base == Tier::Mount)?
     };
     let grants = domain::grants(&places, request, home, in_place, host.landlock_abi);
     Ok(Plan {
-        tier,
+        tier: layers.tier,
+        base,
         mode,
         layers: layers.states,
         not_enforced,
-        namespaces: layers::namespaces(tier, network),
-        identity: identity(host, person, tier),
+        namespaces: layers::namespaces(base, network),
+        identity: identity(host, person, base),
         mounts,
         landlock: host.landlock_abi > 0 && policy.tier.layers.get(Layer::Confinement).value != Wish::Off,
         grants,
         tripwires,
-        cgroup: layers.cgroup.then(|| host.cgroup.clone()).flatten(),
+        cgroup: (layers.cgroup && !scope).then(|| host.cgroup.clone()).flatten(),
+        scope,
+        watched: watch.watched,
         network,
         denied: if limited && network == NetworkMode::Host {
             policy.network.deny.clone()
@@ -168,11 +185,11 @@ pub fn plan(
     })
 }
 
-fn identity(host: &Host, person: &Person, tier: Tier) -> Identity {
+fn identity(host: &Host, person: &Person, base: Tier) -> Identity {
     if person.switch {
         return Identity::Switch { uid: person.uid.as_raw(), gid: person.gid.as_raw() };
     }
-    if tier == Tier::InPlace {
+    if base == Tier::InPlace {
         return Identity::Same;
     }
     // To themselves, not to 0: files, `id` and ssh look as they do outside.
@@ -241,6 +258,15 @@ pub fn without_namespaces(host: &Host, failure: &str) -> Host {
         },
         ..host.clone()
     }
+}
+
+/// The host as it is without its service, which failed with `failure`.
+pub fn without_service(host: &Host, failure: &str) -> Host {
+    let missing = Support::Missing {
+        evidence: failure.to_owned(),
+        remedy: "`keyblind host status` says more".to_owned(),
+    };
+    Host { kernel_programs: missing.clone(), scopes: missing, ..host.clone() }
 }
 
 /// The host as it is after it refused, with `failure`, programs that guard addresses.

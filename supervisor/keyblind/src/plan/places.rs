@@ -63,17 +63,24 @@ pub(super) fn lies_in(path: &Path, tree: &Path) -> bool {
     tree == b"/" || path.strip_prefix(tree).is_some_and(|below| matches!(below, [] | [b'/', ..]))
 }
 
-/// Every path that [`super::plan`] needs to know of.
-pub fn wanted(policy: &Policy, roots: &Roots<'_>) -> Vec<PathBuf> {
+/// Every path that [`super::plan`] needs to know of; more of them where kernel programs guard what the run sees.
+pub fn wanted(policy: &Policy, roots: &Roots<'_>, programs: bool) -> Vec<PathBuf> {
     let files = &policy.files;
-    let guards =
-        policy.guards.iter().filter(|guard| guard.access == Access::Read).flat_map(|guard| &guard.path);
+    let guards = policy.guards.iter().filter(|guard| programs || guard.access == Access::Read);
     let mut paths: Vec<PathBuf> = [&files.read, &files.write, &files.caches]
         .into_iter()
         .flatten()
-        .chain(guards)
+        .chain(guards.flat_map(|guard| &guard.path))
         .filter_map(|pattern| pattern.value.resolve(roots))
         .collect();
+    if programs {
+        let exact = policy.guards.iter().flat_map(|guard| &guard.path).filter(|path| !path.value.has_glob());
+        let parents = exact.filter_map(|path| path.value.resolve(roots)?.parent().map(Path::to_owned));
+        let trees = policy.guards.iter().flat_map(|guard| &guard.under);
+        let trees = trees.filter_map(|tree| tree.value.resolve(roots));
+        let more: Vec<PathBuf> = parents.chain(trees).collect();
+        paths.extend(more);
+    }
     paths.extend(NAME_SERVICE.into_iter().chain(SYSFS).chain(FROZEN).chain(KERNEL_FILES).map(PathBuf::from));
     paths
 }

@@ -14,8 +14,7 @@ use crate::spawn::prepared::Mount;
 /// Device nodes that programs expect. No console, no kmsg, no block device.
 const NODES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
 /// What stands in for something guarded inside a tree that the run sees.
-const EMPTY_FILE: &str = "/dev/.keyblind/empty";
-const EMPTY_DIRECTORY: &str = "/dev/.keyblind/empty.d";
+const EMPTY: &str = "/dev/.keyblind/empty";
 /// Upper layers of caches while the tree is built; detached before the command sees the tree.
 const LAYERS: &str = "/dev/.keyblind/layers";
 
@@ -206,11 +205,7 @@ impl Tree<'_> {
 
     fn tripwires(&mut self, tripwires: &[Tripwire], mode: u32) -> Result<(), PlanError> {
         let directory_mode = if mode == UNMARKED { mode } else { 0o555 };
-        if tripwires.iter().any(|tripwire| tripwire.coverage == Coverage::Covered) {
-            self.file(Path::new(EMPTY_FILE), mode, false)?;
-            self.mounts.push(Mount::Dir { at: c_text(EMPTY_DIRECTORY)?, mode: directory_mode, own: false });
-        }
-        for tripwire in tripwires {
+        for (number, tripwire) in tripwires.iter().enumerate() {
             let at = c_path(&tripwire.path)?;
             match (tripwire.coverage, tripwire.directory) {
                 (Coverage::Absent, true) => {
@@ -219,8 +214,19 @@ impl Tree<'_> {
                 }
                 (Coverage::Absent, false) => self.file(&tripwire.path, mode, false)?,
                 (Coverage::Covered, directory) => {
-                    let empty = if directory { EMPTY_DIRECTORY } else { EMPTY_FILE };
-                    self.mounts.push(Mount::Cover { tripwire: c_text(empty)?, at });
+                    // One for each: whoever is asked about an open sees the object that covers, not what it covers.
+                    let empty = PathBuf::from(format!("{EMPTY}.{number}"));
+                    if directory {
+                        self.parents(&empty)?;
+                        self.mounts.push(Mount::Dir {
+                            at: c_path(&empty)?,
+                            mode: directory_mode,
+                            own: false,
+                        });
+                    } else {
+                        self.file(&empty, mode, false)?;
+                    }
+                    self.mounts.push(Mount::Cover { tripwire: c_path(&empty)?, at });
                 }
             }
         }

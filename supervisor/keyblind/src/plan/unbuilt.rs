@@ -4,17 +4,22 @@
 use super::{NotEnforced, PlanError};
 use crate::policy::{FeatureKind, Origin, Policy, Tier};
 
-/// What is missing in `tier`; an error for what an operator asked for.
+/// What is missing on `base`; an error for what an operator asked for. `programs` are, where kernel programs guard, what
+/// they do not: by the guard's place in the policy, and why.
 pub(super) fn check(
     policy: &Policy,
-    tier: Tier,
+    base: Tier,
     addresses_limited: bool,
+    programs: Option<&[(usize, String)]>,
 ) -> Result<Vec<NotEnforced>, PlanError> {
     let mut wanted: Vec<(String, Origin)> = Vec::new();
     let mut missing: Vec<(&'static str, Vec<String>)> = Vec::new();
+    let mut gaps: Vec<NotEnforced> = Vec::new();
     for feature in policy.features() {
         let by_path = feature.guard.is_some_and(|guard| guard.name.is_empty());
-        let Some(why) = why(feature.kind, by_path, tier, addresses_limited) else { continue };
+        let Some(why) = why(feature.kind, by_path, base, addresses_limited, programs.is_some()) else {
+            continue;
+        };
         let covered = why == COVERED;
         if !feature.origin.is_built_in() && !covered {
             wanted.push((feature.to_string(), feature.origin.into_owned()));
@@ -27,29 +32,44 @@ pub(super) fn check(
             None => missing.push((why, vec![what])),
         }
     }
+    for (place, why) in programs.unwrap_or_default() {
+        let Some(guard) = policy.guards.get(*place) else { continue };
+        if guard.origin().is_built_in() {
+            gaps.push(NotEnforced { what: guard.id.value.clone(), why: why.clone() });
+        } else {
+            wanted.push((format!("guard `{}`: {why}", guard.id.value), guard.origin().clone()));
+        }
+    }
     if !wanted.is_empty() {
         return Err(PlanError::NotBuilt { wanted });
     }
-    Ok(missing
-        .into_iter()
-        .map(|(why, list)| NotEnforced { what: list.join(", "), why: why.to_owned() })
-        .collect())
+    let missing = missing.into_iter();
+    let missing = missing.map(|(why, list)| NotEnforced { what: list.join(", "), why: why.to_owned() });
+    Ok(missing.chain(gaps).collect())
 }
 
 const COVERED: &str = "an empty object is mounted over what exists at the start; not over other links to it, and not \
                        again when the host replaces the file";
 
 /// Why the mechanism is not there; `None` where it is, or where what happens instead is stricter.
-fn why(kind: FeatureKind, by_path: bool, tier: Tier, addresses_limited: bool) -> Option<&'static str> {
+fn why(
+    kind: FeatureKind,
+    by_path: bool,
+    base: Tier,
+    addresses_limited: bool,
+    programs: bool,
+) -> Option<&'static str> {
     use FeatureKind as Kind;
     Some(match kind {
-        Kind::GuardInside if by_path && tier != Tier::InPlace => COVERED,
+        // The kernel goes by the object and by the name, whenever it comes.
+        Kind::GuardInside | Kind::LateNames | Kind::GuardWrite if programs => return None,
+        Kind::GuardFlag | Kind::GuardAllow if programs && !by_path => return None,
+        Kind::GuardInside if by_path && base != Tier::InPlace => COVERED,
         Kind::GuardInside | Kind::LateNames => {
-            "guarded names inside granted trees need the opener or kernel programs, which no run uses yet"
+            "guarded names inside granted trees need the opener, which is not built yet, or kernel programs"
         }
-        Kind::GuardWrite | Kind::GuardKeys => {
-            "write guards need the opener or kernel programs, which no run uses yet"
-        }
+        Kind::GuardWrite => "write guards need the opener, which is not built yet, or kernel programs",
+        Kind::GuardKeys => "keys of a file that may change otherwise need the opener, which is not built yet",
         Kind::GuardNeedles => "values inside guarded files are not yet looked for in the output",
         // Refused altogether.
         Kind::GuardMask | Kind::GuardHide => return None,

@@ -20,9 +20,12 @@ use super::protocol::{
     Guard, Layer, LayerReport, MOST_DESCRIPTORS, MOST_GUARDS, ProtocolError, Refusal, Registration, Reply,
     Request, RunStatus, ServiceStatus, Target,
 };
+use crate::host::{Host, Support};
 
 /// How long the registrar may take to be there, and to answer what it answers at once.
 const PROMPT: Duration = Duration::from_millis(500);
+/// How long it may take where it looks guards up on file systems.
+const LOOKED_UP: Duration = Duration::from_secs(5);
 /// How long it may take where processes have to end first.
 const PATIENT: Duration = Duration::from_secs(30);
 
@@ -87,6 +90,31 @@ pub fn offer(socket: &Path) -> Result<Option<Offer>> {
     }
 }
 
+/// Asks the registrar what it would do for a run here, and notes it in `host`.
+pub fn consult(host: &mut Host) -> Option<Offer> {
+    let missing = |evidence: String| Support::Missing {
+        evidence,
+        remedy: "`keyblind host status` says more".to_owned(),
+    };
+    match offer(Path::new(super::SOCKET)) {
+        Ok(None) => None,
+        Err(error) => {
+            host.kernel_programs = missing(error.to_string());
+            host.scopes = host.kernel_programs.clone();
+            None
+        }
+        Ok(Some(offer)) => {
+            let support = |layer| match offer.layers.iter().find(|report| report.layer == layer) {
+                Some(report) if report.enforced => Support::Available,
+                Some(report) => missing(format!("host service: {}", report.why)),
+                None => missing("the host service does not know it".to_owned()),
+            };
+            (host.kernel_programs, host.scopes) = (support(Layer::Files), support(Layer::Scope));
+            Some(offer)
+        }
+    }
+}
+
 impl Offer {
     /// Each layer, enforced or not, and why.
     pub fn layers(&self) -> &[LayerReport] {
@@ -103,29 +131,27 @@ impl Offer {
         &self.generation
     }
 
-    /// Registers a run with its guards, and opens its scope. `objects` are the descriptors that the guards' targets
-    /// mean by their place in it: opened for reading or with O_PATH, by the run's user.
+    /// Registers a run in its working directory, with its guards, and opens its scope. `objects` are the descriptors that
+    /// the guards' targets mean by their place in it: opened for reading or with O_PATH, by the run's user.
     ///
     /// Before the run's first process: that one is cloned into [`Scope::directory`] by root, and moved by
     /// [`Scope::enter`] for anybody else, before it is released.
     pub fn begin(
         mut self,
         registration: Registration,
+        project: Option<BorrowedFd<'_>>,
         guards: &[Guard],
         objects: &[BorrowedFd<'_>],
     ) -> Result<Scope> {
-        self.line.expect_done(&Request::Register(registration), &[])?;
-        let mut not_enrolled = Vec::new();
-        for (guards, objects) in batches(guards, objects) {
-            match self.line.ask(&Request::Guards(guards), &objects)? {
-                Reply::Enrolled { refused } => not_enrolled.extend(refused),
-                _ => return Err(ClientError::OutOfTurn),
-            }
-        }
+        // The look-up of what the host guards for a user has a bound of its own, above what answers at once.
+        self.line.patience(LOOKED_UP);
+        let host = self.line.enrolled(&Request::Register(registration), project.as_slice())?;
+        self.line.patience(PROMPT);
+        let not_enrolled = self.line.guard(guards, objects)?;
         let (reply, mut descriptors) = self.line.exchange(&Request::Begin, &[])?;
         match (reply, descriptors.pop()) {
             (Reply::Begun { cgroup }, Some(directory)) => {
-                Ok(Scope { line: self.line, directory, cgroup, not_enrolled })
+                Ok(Scope { line: self.line, directory, cgroup, host, not_enrolled })
             }
             _ => Err(ClientError::OutOfTurn),
         }
@@ -151,6 +177,7 @@ fn batches<'o>(guards: &[Guard], objects: &[BorrowedFd<'o>]) -> Vec<(Vec<Guard>,
             let mut guard = guard.clone();
             match &mut guard.target {
                 Target::Object { descriptor: slot }
+                | Target::Holds { descriptor: slot }
                 | Target::Name { directory: slot, .. }
                 | Target::Below { directory: slot, .. } => *slot = place,
             }
@@ -167,6 +194,7 @@ pub struct Scope {
     line: Line,
     directory: OwnedFd,
     cgroup: u64,
+    host: Vec<(u32, String)>,
     not_enrolled: Vec<(u32, String)>,
 }
 
@@ -205,6 +233,17 @@ impl Scope {
     /// The cgroup's id.
     pub fn cgroup(&self) -> u64 {
         self.cgroup
+    }
+
+    /// Guards of the host's policy that are not in force for this run: each by its name, and why.
+    pub fn host_not_enrolled(&self) -> impl Iterator<Item = &str> {
+        self.host.iter().map(|(_, why)| why.as_str())
+    }
+
+    /// Guards that come after the scope, as [`Offer::begin`] has them: for objects of the run's own tree. Returns those that
+    /// are not in force, and why.
+    pub fn guard(&mut self, guards: &[Guard], objects: &[BorrowedFd<'_>]) -> Result<Vec<(u32, String)>> {
+        self.line.guard(guards, objects)
     }
 
     /// Guards that are not in force, by their number, and why.
@@ -322,6 +361,21 @@ impl Line {
 
     fn ask(&mut self, request: &Request, descriptors: &[BorrowedFd<'_>]) -> Result<Reply> {
         Ok(self.exchange(request, descriptors)?.0)
+    }
+
+    fn enrolled(&mut self, request: &Request, descriptors: &[BorrowedFd<'_>]) -> Result<Vec<(u32, String)>> {
+        match self.ask(request, descriptors)? {
+            Reply::Enrolled { refused } => Ok(refused),
+            _ => Err(ClientError::OutOfTurn),
+        }
+    }
+
+    fn guard(&mut self, guards: &[Guard], objects: &[BorrowedFd<'_>]) -> Result<Vec<(u32, String)>> {
+        let mut refused = Vec::new();
+        for (guards, objects) in batches(guards, objects) {
+            refused.extend(self.enrolled(&Request::Guards(guards), &objects)?);
+        }
+        Ok(refused)
     }
 
     fn expect_done(&mut self, request: &Request, descriptors: &[BorrowedFd<'_>]) -> Result<()> {

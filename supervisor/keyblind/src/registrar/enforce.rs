@@ -44,6 +44,8 @@ pub(super) struct Protected<'a> {
     /// The object, or the directory below which a name counts.
     pub(super) object: BorrowedFd<'a>,
     pub(super) name: Option<&'a [u8]>,
+    /// The object only contains what is guarded: it must not be moved.
+    pub(super) holds: bool,
 }
 
 /// Sets of guards from here on are not given out: the kernel's self-test has the last one.
@@ -120,7 +122,11 @@ impl Enforcement {
         let enrolled = match guard.name {
             None => {
                 let directory = mode & libc::S_IFMT == libc::S_IFDIR;
-                let reach = if directory { Reach::Tree } else { Reach::Object };
+                let reach = match (guard.holds, directory) {
+                    (true, _) => Reach::Holds,
+                    (false, true) => Reach::Tree,
+                    (false, false) => Reach::Object,
+                };
                 programs.kernel.enrol(slot, &Guard { number, object, reach, refuses, how })
             }
             Some(name) if name.contains(&b'*') => {

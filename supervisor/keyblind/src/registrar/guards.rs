@@ -57,6 +57,7 @@ impl Target {
             action: self.action,
             object: self.object.as_fd(),
             name,
+            holds: false,
         }
     }
 
@@ -72,20 +73,29 @@ pub(super) fn named(policy: &Loaded, number: u32) -> Option<(&str, &str)> {
     policy.policy.guards.get(place).map(|guard| (guard.id.value.as_str(), guard.reason.as_str()))
 }
 
-/// Looks the guards up for a run of `uid` in `project`. Errors are clauses for people.
+/// For whom guards are looked up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct For {
+    pub(super) uid: u32,
+    pub(super) gid: u32,
+    /// A run, whose home is its own: names that come into the user's home later do not come into the run.
+    pub(super) run: bool,
+}
+
+/// Looks the guards up, with `project` as the working directory. Errors are clauses for people.
 pub(super) async fn resolve(
     policy: Arc<Loaded>,
-    uid: u32,
-    gid: u32,
+    whom: For,
     project: Option<OwnedFd>,
 ) -> Result<Vec<Target>, String> {
+    let For { uid, gid, run } = whom;
     let (found, answer) = oneshot::channel();
     let worker = move || {
         let home = User::from_uid(Uid::from_raw(uid)).ok().flatten().map(|user| user.dir);
         // Of this thread alone, which ends with the look-up.
         setfsgid(Gid::from_raw(gid));
         setfsuid(Uid::from_raw(uid));
-        let _nobody_waits = found.send(look_up(&policy, home.as_deref(), project.as_ref()));
+        let _nobody_waits = found.send(look_up(&policy, home.as_deref(), project.as_ref(), run));
     };
     thread::Builder::new().spawn(worker).map_err(|error| crate::spawn::words(&error))?;
     match timeout(LONGEST, answer).await {
@@ -94,7 +104,7 @@ pub(super) async fn resolve(
     }
 }
 
-fn look_up(policy: &Loaded, home: Option<&Path>, project: Option<&OwnedFd>) -> Vec<Target> {
+fn look_up(policy: &Loaded, home: Option<&Path>, project: Option<&OwnedFd>, run: bool) -> Vec<Target> {
     let project = project.and_then(|directory| {
         let path = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(directory));
         std::fs::read_link(path).ok()
@@ -103,10 +113,10 @@ fn look_up(policy: &Loaded, home: Option<&Path>, project: Option<&OwnedFd>) -> V
     let nowhere = Path::new("/proc/self/fd/-1");
     let roots = Roots { project: project.as_deref().unwrap_or(nowhere), home };
     let guards = policy.policy.guards.iter().zip(FIRST..);
-    guards.flat_map(|(guard, number)| of_guard(guard, number, &roots)).collect()
+    guards.flat_map(|(guard, number)| of_guard(guard, number, &roots, run)).collect()
 }
 
-fn of_guard(guard: &Guard, number: u32, roots: &Roots<'_>) -> Vec<Target> {
+fn of_guard(guard: &Guard, number: u32, roots: &Roots<'_>, run: bool) -> Vec<Target> {
     let access = match guard.access {
         policy::Access::Read => Access::Read,
         policy::Access::Write => Access::Write,
@@ -124,9 +134,18 @@ fn of_guard(guard: &Guard, number: u32, roots: &Roots<'_>) -> Vec<Target> {
     for path in guard.path.iter().filter_map(|pattern| pattern.value.resolve(roots)) {
         for found in there(&path) {
             targets.extend(opened(&found).map(|object| target(&object, None)));
+            targets.extend(exceptions(guard, &found).into_iter().map(|object| Target {
+                number,
+                access,
+                action: Action::Allow,
+                object,
+                name: None,
+            }));
         }
         // The name too: a file that is saved anew is another object, and one that comes later is none yet.
+        let comes_in = !run || roots.home.is_none_or(|home| !path.starts_with(home));
         if let (Some(parent), Some(name)) = (path.parent(), path.file_name())
+            && comes_in
             && !path.as_os_str().as_bytes().contains(&b'*')
             && let Some(directory) = opened(parent)
         {
@@ -141,6 +160,20 @@ fn of_guard(guard: &Guard, number: u32, roots: &Roots<'_>) -> Vec<Target> {
         }
     }
     targets
+}
+
+/// What lies in a guarded directory and is left alone by its name. One that is saved anew is guarded again, as everything
+/// that the guard does not know.
+fn exceptions(guard: &Guard, directory: &Path) -> Vec<Arc<OwnedFd>> {
+    if guard.except.is_empty() || !directory.is_dir() {
+        return Vec::new();
+    }
+    let entries = std::fs::read_dir(directory).into_iter().flatten().filter_map(Result::ok);
+    let left = entries.filter(|entry| {
+        let name = entry.file_name();
+        guard.except.iter().any(|except| except.value.matches(name.as_bytes()))
+    });
+    left.filter_map(|entry| opened(&entry.path())).collect()
 }
 
 /// The objects that a path with `*` in it stands for, by their paths without links.
@@ -198,14 +231,36 @@ mod tests {
              [[guard]]\nid = \"b\"\nname = [\".x{,.local}\", \"*.y\"]\nunder = [\"${project}\"]\nreason = \"r\"\n",
         );
         let directory: OwnedFd = File::open(&project).unwrap().into();
-        let targets = look_up(&policy, Some(&home), Some(&directory));
+        let targets = look_up(&policy, Some(&home), Some(&directory), false);
         assert_eq!(shown(&policy, &targets, "a"), ["token", "Here .tool token", "Here .tool later", "keys"]);
+        // A run's home is its own: what is there is guarded, and nothing comes into it later.
+        let of_run = look_up(&policy, Some(&home), Some(&directory), true);
+        assert_eq!(shown(&policy, &of_run, "a"), ["token", "keys"]);
         assert_eq!(
             shown(&policy, &targets, "b"),
             ["Below project .x", "Below project .x.local", "Below project *.y"]
         );
-        let without = look_up(&policy, Some(&home), None);
+        let without = look_up(&policy, Some(&home), None, false);
         assert!(shown(&policy, &without, "b").is_empty());
+    }
+
+    #[test]
+    fn what_is_left_alone_in_a_guarded_directory_is_an_exception() {
+        let place = tempfile::tempdir().unwrap();
+        for name in ["known", "one.pub", "key"] {
+            fs::create_dir_all(place.path().join(".keys")).unwrap();
+            fs::write(place.path().join(".keys").join(name), "x").unwrap();
+        }
+        let text =
+            "[[guard]]\nid = \"a\"\npath = [\"~/.keys\"]\nexcept = [\"known\", \"*.pub\"]\nreason = \"r\"\n";
+        let policy = loaded(place.path(), text);
+        let targets = look_up(&policy, Some(place.path()), None, true);
+        let (allowed, guarded): (Vec<_>, Vec<_>) =
+            targets.into_iter().partition(|target| target.action == Action::Allow);
+        assert_eq!(shown(&policy, &guarded, "a"), [".keys"]);
+        let mut allowed = shown(&policy, &allowed, "a");
+        allowed.sort();
+        assert_eq!(allowed, ["known", "one.pub"]);
     }
 
     #[test]
@@ -214,7 +269,7 @@ mod tests {
         fs::write(place.path().join("real"), "x").unwrap();
         std::os::unix::fs::symlink("real", place.path().join("link")).unwrap();
         let policy = loaded(place.path(), "[[guard]]\nid = \"a\"\npath = [\"~/link\"]\nreason = \"r\"\n");
-        let targets = look_up(&policy, Some(place.path()), None);
+        let targets = look_up(&policy, Some(place.path()), None, false);
         let place_name = place.path().file_name().unwrap().to_string_lossy().into_owned();
         assert_eq!(shown(&policy, &targets, "a"), ["real".to_owned(), format!("Here {place_name} link")]);
     }

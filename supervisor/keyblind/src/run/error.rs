@@ -10,6 +10,7 @@ use crate::guard::AddressError;
 use crate::host::PersonError;
 use crate::plan::PlanError;
 use crate::policy::{LoadError, Loosening};
+use crate::registrar::client::ClientError;
 use crate::spawn::{SpawnError, Step, words};
 
 /// keyblind refuses, or failed, before the command was executed.
@@ -39,6 +40,24 @@ pub enum RunError {
     /// Addresses cannot be guarded.
     #[error("{0}")]
     Addresses(#[from] AddressError),
+    /// The host service cannot guard the run.
+    #[error("{0}")]
+    Scope(#[from] ClientError),
+    /// One guard cannot be had from kernel programs.
+    #[error(
+        "guard {guard} ({origin}) cannot be put in force: {why}; mend that, or set tier.layers.bpf_lsm = \"off\""
+    )]
+    NotGuarded {
+        /// The guard.
+        guard: String,
+        /// Where it was written.
+        origin: String,
+        /// Why.
+        why: String,
+    },
+    /// More objects than the host service takes for one run.
+    #[error("more than 256 guarded objects lie in what the run sees; guard their directories instead")]
+    TooManyGuarded,
     /// The command is not there, or cannot be executed.
     #[error("{command}: {why}")]
     Command {

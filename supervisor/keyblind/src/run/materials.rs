@@ -6,7 +6,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use keyblind_events::RunId;
+use keyblind_events::{RunId, SessionId};
 use keyblind_redact::{Mark, Matcher, Shapes};
 use keyblind_secrets::Locked;
 use nix::unistd::{setfsgid, setfsuid};
@@ -16,10 +16,14 @@ use super::{Options, RunError};
 use crate::host::{Host, Person, Survey, person, survey};
 use crate::plan::{self, Plan, PlanError, Request, home_variables, plan, wanted};
 use crate::policy::{self, Loaded, Overrides, Roots, Source};
+use crate::registrar::client::{Offer, consult};
 
 #[derive(Debug)]
 pub(super) struct Materials {
     pub(super) run: RunId,
+    pub(super) session: SessionId,
+    /// What the host service would do for the run, until it does.
+    pub(super) offer: Option<Offer>,
     pub(super) policy: Loaded,
     pub(super) host: Host,
     pub(super) person: Person,
@@ -41,7 +45,7 @@ impl Materials {
     /// Gathers them. `run` names what is made on the host for the run; `journal` is where events go.
     pub(super) fn gather(
         options: &Options,
-        run: &RunId,
+        (run, session): (&RunId, &SessionId),
         journal: &Path,
         caller: Caller,
     ) -> Result<Self, RunError> {
@@ -50,7 +54,8 @@ impl Materials {
             mode: options.mode,
             variable: &|name: &str| caller.variable(name).map(OsStr::to_owned),
         })?;
-        let host = Host::probe();
+        let mut host = Host::probe();
+        let offer = consult(&mut host);
         let variable = |name: &str| caller.variable(name).map(OsStr::to_owned);
         let person = whom(options.user.as_deref(), &policy, &host, &variable)?;
         let environment = environment(options, &policy)?;
@@ -83,6 +88,8 @@ impl Materials {
         let scrubbed = scrub(options, &policy, &person, caller.variables)?;
         Ok(Self {
             run: run.clone(),
+            session: session.clone(),
+            offer,
             policy,
             host,
             person,
@@ -112,6 +119,14 @@ impl Materials {
         Ok(())
     }
 
+    /// Plans again without the host service, which did not do what it had offered.
+    pub(super) fn without_service(&mut self, failure: &str) -> Result<(), RunError> {
+        self.offer = None;
+        self.host = plan::without_service(&self.host, failure);
+        self.plan = plan(&self.policy.policy, &self.host, &self.person, &self.request, &self.survey)?;
+        Ok(())
+    }
+
     /// The matcher for the run's streams.
     pub(super) fn matcher(&self) -> Matcher {
         let redact = &self.policy.policy.redact;
@@ -131,7 +146,7 @@ impl Materials {
     /// What an ordinary process would have and this run has not.
     pub(super) fn absent(&self) -> Vec<String> {
         let mut absent = vec![format!("{} variables", self.dropped)];
-        let how = match self.plan.tier {
+        let how = match self.plan.base {
             policy::Tier::InPlace => "Unix sockets are refused altogether",
             _ => "no socket",
         };
@@ -229,7 +244,8 @@ pub(crate) fn planned(
     request: &Request,
 ) -> Result<(Survey, Plan), PlanError> {
     let roots = Roots { project: &request.project, home: person.home.as_deref() };
-    let survey = as_person(person, || survey(wanted(&policy.policy, &roots)));
+    let survey =
+        as_person(person, || survey(wanted(&policy.policy, &roots, host.kernel_programs.is_available())));
     let plan = plan(&policy.policy, host, person, request, &survey)?;
     Ok((survey, plan))
 }
@@ -245,7 +261,7 @@ pub(crate) fn own_files(journal: &Path, policy: &Loaded) -> Vec<PathBuf> {
 
 /// Looks at files with the rights of the run's user: root would see through links to where that user may not go.
 /// This thread is the only one (setfsuid(2) is per thread).
-fn as_person<T>(person: &Person, look: impl FnOnce() -> T) -> T {
+pub(super) fn as_person<T>(person: &Person, look: impl FnOnce() -> T) -> T {
     if !person.switch {
         return look();
     }

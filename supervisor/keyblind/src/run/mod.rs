@@ -16,11 +16,13 @@ mod end;
 mod error;
 mod materials;
 mod record;
+mod scope;
 mod start;
 mod watch;
 
 pub use error::RunError;
 pub(crate) use materials::{own_files, planned, whom};
+pub(crate) use scope::RunScope;
 
 /// keyblind refused, or failed before the command was executed.
 pub const REFUSED: u8 = 125;
@@ -106,14 +108,15 @@ pub fn run(options: &Options) -> Result<Outcome, RunError> {
     let caller = caller::Caller::take(options)?;
     if options.dry_run {
         let journal = record::place(&caller)?.file();
-        let materials = materials::Materials::gather(options, &RunId::new(), &journal, caller)?;
+        let materials =
+            materials::Materials::gather(options, (&RunId::new(), &SessionId::new()), &journal, caller)?;
         return Ok(Outcome { status: 0, plan: Some(materials.describe()), ended: None, notes: Vec::new() });
     }
     // First of all: a run that is refused is on record, too.
     let mut record = record::Record::open(options, &caller)?;
     let journal = record::place(&caller)?.file();
     let result =
-        materials::Materials::gather(options, record.run(), &journal, caller).and_then(|mut materials| {
+        materials::Materials::gather(options, record.ids(), &journal, caller).and_then(|mut materials| {
             let started = start::start(options, &mut materials, &mut record)?;
             Ok((materials, started))
         });

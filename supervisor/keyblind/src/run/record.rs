@@ -17,10 +17,11 @@ use nix::unistd::geteuid;
 
 use super::caller::Caller;
 use super::materials::{Materials, shown};
+use super::scope::Named;
 use super::{EventsTo, Options, RunError};
 use crate::guard::{Attempt, Denied};
 use crate::host::file_id;
-use crate::plan::{Plan, State};
+use crate::plan::{NotEnforced, Plan, State};
 use crate::policy::{Located, Mode, NetworkDeny, Tier};
 use crate::stream::Redaction;
 
@@ -68,8 +69,18 @@ impl Record {
         &self.recorder.context().run
     }
 
-    /// The first event of a run, not yet written.
-    pub(super) fn compose_started(&mut self, materials: &Materials, matcher: &Matcher) -> Event {
+    /// The run's id and its session's.
+    pub(super) fn ids(&self) -> (&RunId, &SessionId) {
+        (&self.recorder.context().run, &self.recorder.context().session)
+    }
+
+    /// The first event of a run, not yet written. `gaps` are what the plan could not know that is not enforced.
+    pub(super) fn compose_started(
+        &mut self,
+        materials: &Materials,
+        matcher: &Matcher,
+        gaps: &[NotEnforced],
+    ) -> Event {
         let plan = &materials.plan;
         self.recorder.amend(|context| {
             context.tier = Some(event_tier(plan.tier));
@@ -89,7 +100,7 @@ impl Record {
             policy: materials.policy.event_source(),
             policy_sha256: Some(keyblind_events::Sha256(materials.policy.sha256)),
             environment: Some(materials.environment.clone()),
-            not_enforced: plan.not_enforced.iter().map(ToString::to_string).collect(),
+            not_enforced: plan.not_enforced.iter().chain(gaps).map(ToString::to_string).collect(),
             absent: materials.absent(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             kernel: uname().ok().map(|name| name.release().to_string_lossy().into_owned()),
@@ -156,6 +167,39 @@ impl Record {
             ..Object::default()
         });
         self.write(&event);
+    }
+
+    /// Something that kernel programs saw in the run's scope: the service's event with this run's context, and what the
+    /// run's own guard is called.
+    pub(super) fn kernel(&mut self, seen: &Event, named: Option<&Named>) {
+        let Kind::Access(access) = &seen.kind else { return };
+        let counted = match access.outcome {
+            Outcome::Denied => &mut self.tally.denied,
+            _ => &mut self.tally.flagged,
+        };
+        let times = seen.envelope.repeat.as_ref().map_or(1, |repeat| repeat.count);
+        *counted = counted.saturating_add(times);
+        let mut event = self.recorder.event(seen.kind.clone());
+        let envelope = &mut event.envelope;
+        envelope.process.clone_from(&seen.envelope.process);
+        envelope.lineage.clone_from(&seen.envelope.lineage);
+        envelope.layer.clone_from(&seen.envelope.layer);
+        envelope.hook.clone_from(&seen.envelope.hook);
+        envelope.errno.clone_from(&seen.envelope.errno);
+        envelope.repeat.clone_from(&seen.envelope.repeat);
+        let mut object = seen.envelope.object.clone().unwrap_or_default();
+        if let Some(named) = named {
+            object.guard = Some(named.guard.clone());
+            object.reason = Some(named.reason.clone());
+            object.path = named.path.clone().or(object.path);
+        }
+        envelope.object = Some(object);
+        self.write(&event);
+    }
+
+    /// Reports of the kernel of which only the number is known.
+    pub(super) fn lost_accesses(&mut self, count: u64) {
+        self.lost("bpf_lsm", "access", count);
     }
 
     /// Refused addresses of which only the number is known.

@@ -19,12 +19,14 @@ use nix::unistd::{getpgrp, tcgetpgrp};
 use super::end::Leavings;
 use super::materials::Materials;
 use super::record::Record;
+use super::scope::RunScope;
 use super::{Options, PtyMode, RunError};
 use crate::guard::{AddressGuard, Tripwires};
 use crate::plan::{Plan, candidates};
 use crate::policy::{Layer, Mode, NetworkDeny, NetworkMode, Tier};
+use crate::registrar::client::ClientError;
 use crate::spawn::prepared::{Descriptors, Identity, Landlock, Marks, Mount, Prepared, Strings};
-use crate::spawn::{Leftover, Running, Sweeper, Waiting, above, pipe, spawn};
+use crate::spawn::{Gatekeeper, Leftover, Running, Sweeper, Waiting, above, pipe, spawn};
 use crate::stream::terminal::Pty;
 use crate::stream::{PIPE_CAPACITY, duplicate};
 use crate::{plan, sys};
@@ -37,6 +39,7 @@ pub(super) struct Started {
     pub(super) matcher: Matcher,
     pub(super) tripwires: Option<Tripwires>,
     pub(super) addresses: Option<AddressGuard>,
+    pub(super) scope: Option<RunScope>,
     pub(super) leavings: Leavings,
 }
 
@@ -72,12 +75,24 @@ pub(super) fn start(
     materials: &mut Materials,
     record: &mut Record,
 ) -> Result<Started, RunError> {
+    let mut scope = None;
     loop {
-        match attempt(options, materials, record) {
-            Ok(pending) => return finish(pending, materials, record),
+        if materials.plan.scope && scope.is_none() {
+            match begin_scope(materials) {
+                Ok(begun) => scope = Some(begun),
+                // As with the programs for addresses: the plan knows whether policy can do without.
+                Err(RunError::Scope(error)) => {
+                    materials.without_service(&error.to_string())?;
+                    continue;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        match attempt(options, materials, record, scope.as_mut()) {
+            Ok(pending) => return finish(pending, materials, record, scope),
             // What a host lets a user do shows only when it is tried; what is left is planned again, and refused if
             // policy asks for more. Any other failure is no reason to run with less.
-            Err(RunError::Spawn(error)) if materials.plan.tier == Tier::User && error.is_refusal() => {
+            Err(RunError::Spawn(error)) if materials.plan.base == Tier::User && error.is_refusal() => {
                 materials.fall_back(&error.to_string())?;
             }
             // The layer is one that policy may only prefer; the plan knows.
@@ -97,26 +112,49 @@ struct Pending {
     leavings: Leavings,
 }
 
-fn attempt(options: &Options, materials: &Materials, record: &mut Record) -> Result<Pending, RunError> {
+fn begin_scope(materials: &mut Materials) -> Result<RunScope, RunError> {
+    match materials.offer.take() {
+        Some(offer) => RunScope::begin(offer, materials),
+        None => Err(RunError::Scope(ClientError::OutOfTurn)),
+    }
+}
+
+fn attempt(
+    options: &Options,
+    materials: &Materials,
+    record: &mut Record,
+    mut scope: Option<&mut RunScope>,
+) -> Result<Pending, RunError> {
     let plan = &materials.plan;
-    let (mut leavings, cgroup) = host_objects(plan, materials)?;
+    let (mut leavings, mut cgroup) = host_objects(plan, materials)?;
+    if let (Some(scope), Identity::Switch { .. }) = (&scope, &plan.identity) {
+        let directory = scope.directory().try_clone_to_owned().and_then(above);
+        cgroup = Some(directory.map_err(RunError::system("share the run's scope"))?);
+    }
     let result = (|| {
         let (ours, descriptors) = streams(options.pty)?;
         give_streams(&plan.identity, &descriptors).map_err(RunError::system("give the run its streams"))?;
         let tripwires = tripwires(plan)?;
-        let scope = cgroup.as_ref().map(duplicate).transpose();
-        let scope = scope.map_err(RunError::system("share the run's cgroup"))?;
-        let prepared = prepare(materials, descriptors, ours.pty.as_ref(), cgroup, tripwires.as_ref())?;
+        let limited = cgroup.as_ref().map(duplicate).transpose();
+        let limited = limited.map_err(RunError::system("share the run's cgroup"))?;
+        let gate = scope.as_ref().map(|_| Gatekeeper::new()).transpose();
+        let (keeper, gate) = gate.map_err(RunError::system("make a socket for the new process"))?.unzip();
+        let mut prepared = prepare(materials, descriptors, ours.pty.as_ref(), cgroup, tripwires.as_ref())?;
+        prepared.gate = gate;
         let mut waiting = spawn(&prepared).map_err(RunError::Spawn)?;
         // The child's ends of the streams: open here, they would keep the streams from ending.
         drop(prepared);
+        if let (Some(scope), Some(keeper)) = (scope.as_mut(), keeper) {
+            hold(scope, plan, &waiting, keeper)?;
+        }
         // Made while the child builds its tree; it runs nothing of the command's before all of it is in force.
         let (addresses, matcher, started) = thread::scope(|threads| {
             // The kernel verifies programs meanwhile: as long as all the rest takes, and on another processor.
-            let guarded = scope.filter(|_| !plan.denied.is_empty());
+            let guarded = limited.filter(|_| !plan.denied.is_empty());
             let guarded = guarded.map(|cgroup| threads.spawn(move || addresses(plan, cgroup.as_fd())));
             let matcher = materials.matcher();
-            let started = record.compose_started(materials, &matcher);
+            let started =
+                record.compose_started(materials, &matcher, scope.as_ref().map_or(&[], |scope| &scope.gaps));
             // A thread that panics must not look like a plan without denied addresses, where a profile lets it unwind.
             let joined = guarded.map(|thread| thread.join().unwrap_or_else(|panic| resume_unwind(panic)));
             let addresses = joined.transpose();
@@ -137,7 +175,27 @@ fn attempt(options: &Options, materials: &Materials, record: &mut Record) -> Res
     }
 }
 
-fn finish(pending: Pending, materials: &Materials, record: &mut Record) -> Result<Started, RunError> {
+/// Takes the run's first process into the scope and guards what is its tree's own, before there is a second one.
+fn hold(scope: &mut RunScope, plan: &Plan, waiting: &Waiting, keeper: Gatekeeper) -> Result<(), RunError> {
+    let root = keeper.root().map_err(RunError::system("look into the run's tree"))?;
+    // Without one the child has failed, and says why when it is asked.
+    let Some(root) = root else { return Ok(()) };
+    if !matches!(plan.identity, Identity::Switch { .. }) {
+        scope.enter(waiting.pidfd())?;
+    }
+    if plan::is_on(plan, Layer::BpfLsm) && plan.base != Tier::InPlace {
+        scope.guard_tripwires(root.as_fd(), plan)?;
+    }
+    keeper.open();
+    Ok(())
+}
+
+fn finish(
+    pending: Pending,
+    materials: &Materials,
+    record: &mut Record,
+    scope: Option<RunScope>,
+) -> Result<Started, RunError> {
     let Pending { waiting, started, ours, matcher, tripwires, addresses, mut leavings } = pending;
     let result = record.started(&started).map_err(RunError::from).and_then(|()| {
         let command = materials
@@ -148,7 +206,7 @@ fn finish(pending: Pending, materials: &Materials, record: &mut Record) -> Resul
         waiting.release().map_err(|error| RunError::spawn(error, &command.unwrap_or_default()))
     });
     match result {
-        Ok(running) => Ok(Started { running, ours, matcher, tripwires, addresses, leavings }),
+        Ok(running) => Ok(Started { running, ours, matcher, tripwires, addresses, scope, leavings }),
         Err(error) => {
             leavings.remove();
             Err(error)
@@ -159,7 +217,7 @@ fn finish(pending: Pending, materials: &Materials, record: &mut Record) -> Resul
 /// The run's cgroup and its directory for temporary files, and first of all the process that removes them should
 /// this one be killed.
 fn host_objects(plan: &Plan, materials: &Materials) -> Result<(Leavings, Option<OwnedFd>), RunError> {
-    if plan.tier == Tier::InPlace {
+    if plan.base == Tier::InPlace {
         // Should the reaper be killed, what it watched over must not go to the host's pid 1.
         sys::adopt_orphans().map_err(RunError::system("adopt the run's orphans"))?;
     }
@@ -295,7 +353,8 @@ fn addresses(plan: &Plan, cgroup: BorrowedFd<'_>) -> Result<AddressGuard, RunErr
 }
 
 fn tripwires(plan: &Plan) -> Result<Option<Tripwires>, RunError> {
-    if plan.tier != Tier::Mount || plan.tripwires.is_empty() {
+    // Where kernel programs refuse, an open never comes as far as a mark.
+    if plan.base != Tier::Mount || plan::is_on(plan, Layer::BpfLsm) || plan.tripwires.is_empty() {
         return Ok(None);
     }
     let deny = plan.mode == Mode::Enforce;
@@ -364,6 +423,7 @@ fn prepare(
         landlock: landlock(plan, materials.host.landlock_abi, pty, &c_string)?,
         filters: plan.filters.to_vec(),
         marks,
+        gate: None,
         cgroup,
         cwd: c_string(plan.project.as_os_str())?,
         script_argv: Prepared::scripts(&candidates, &argv),
@@ -397,7 +457,7 @@ fn landlock(
     if let Some(pty) = pty {
         // The node is the host's; `/proc/self/fd/1` leads to it by a mount that is not in the run's tree, and a grant
         // counts for the object whatever way leads to it.
-        let node = if plan.tier == Tier::InPlace { pty.path.as_path() } else { Path::new(CONSOLE) };
+        let node = if plan.base == Tier::InPlace { pty.path.as_path() } else { Path::new(CONSOLE) };
         rules.push((c_string(node.as_os_str())?, plan::terminal_rights(abi)));
     }
     let ruleset = above(ruleset).map_err(RunError::system("make a Landlock ruleset"))?;

@@ -16,11 +16,13 @@ use tokio::time::{Instant as Deadline, sleep_until};
 
 use super::materials::Materials;
 use super::record::{Record, status};
+use super::scope::{RunScope, Seen};
 use super::start::{Started, callers, in_foreground};
 use super::{Options, Outcome, RunError};
 use crate::guard::{AddressGuard, Tripwires};
 use crate::host::{end_orphans, lineage};
 use crate::policy::{Located, NetworkDeny};
+use crate::registrar::client::ClientError;
 use crate::spawn::{Report, Running, Sweeper};
 use crate::stream::terminal::CallersTerminal;
 use crate::stream::{End, Eof, Pump, Redaction, Reporter, duplicate};
@@ -40,6 +42,8 @@ enum Input {
     Tripwire,
     /// Somebody asked for a denied address.
     Address,
+    /// The kernel's programs have something to say.
+    Kernel,
     Redaction(Redaction),
     TimeLimit,
 }
@@ -59,7 +63,7 @@ pub(super) fn watch(
     // The process ends with the run, and its caller waits for that end: what only frees memory and descriptors is left
     // to the kernel, here and below.
     let runtime = ManuallyDrop::new(runtime);
-    let Started { running, ours, matcher, tripwires, addresses, mut leavings } = started;
+    let Started { running, ours, matcher, tripwires, addresses, scope, mut leavings } = started;
     let failed = || RunError::system("connect the run's streams");
     let matcher = ManuallyDrop::new(matcher);
     let (reporter, redactions) = Reporter::new();
@@ -94,7 +98,8 @@ pub(super) fn watch(
     }
     drop(reporter);
     let mut watch = Watch {
-        sources: Sources::new(&runtime, &running, tripwires, addresses, redactions).map_err(failed())?,
+        sources: Sources::new(&runtime, &running, Guards { tripwires, addresses, scope }, redactions)
+            .map_err(failed())?,
         running,
         record: &mut record,
         denied: &materials.plan.denied,
@@ -106,6 +111,7 @@ pub(super) fn watch(
         deadline: materials.plan.timeout.map(|limit| Deadline::now() + limit),
         asked_to_end: false,
         spared: leavings.sweeper.as_ref().map(Sweeper::pid),
+        service_gone: None,
     };
     // What changed before there was anybody to hear of it.
     watch.resize();
@@ -115,9 +121,23 @@ pub(super) fn watch(
     runtime.block_on(watch.until_drained(pumps));
     let (ended, stopped, killing) = (watch.ended, watch.stopped.take(), std::mem::take(&mut watch.killing));
     // The terminal's modes come back before the last line on it.
-    let Watch { running, caller, sources, .. } = watch;
+    let Watch { running, caller, mut sources, mut service_gone, .. } = watch;
+    let scope = sources.scope.take();
     let _left_to_the_kernel = ManuallyDrop::new(sources);
     drop(caller);
+    let mut running = Some(running);
+    if let Some(scope) = scope {
+        // Its cgroup is empty only when the last process is taken leave of; and what the service has still to say belongs
+        // before the last event.
+        drop(running.take().map(Running::reap));
+        let scope = {
+            let _inside = runtime.enter();
+            scope.into_inner()
+        };
+        if let Err(error) = end_scope(scope, &mut record) {
+            service_gone.get_or_insert(error.to_string());
+        }
+    }
     record.lost_redactions(counts.lost());
     record.tally().redacted = counts.redacted();
     let last = ended.map(status);
@@ -131,13 +151,29 @@ pub(super) fn watch(
         killing.into_iter().map(|name| Process { name: Some(name.into()), ..Process::default() }).collect();
     let ended = record.ended_with(how, began.elapsed(), killed);
     let mut notes: Vec<String> = record.shortcoming().into_iter().collect();
+    notes.extend(service_gone.map(|why| {
+        format!("{why}; what the kernel refused since then is not on record here (`keyblind host status`)")
+    }));
     if options.json {
         notes.push(summary(&record, &ended, exit));
     }
     // Its namespaces were being taken apart meanwhile, and its cgroup is empty only after that.
-    drop(running.reap());
+    drop(running.map(Running::reap));
     leavings.remove();
     Ok(Outcome { status: exit, plan: None, ended: Some(ended), notes })
+}
+
+/// Ends a scope in which nobody is left.
+fn end_scope(scope: RunScope, record: &mut Record) -> Result<(), ClientError> {
+    scope.end()?.into_iter().for_each(|seen| hear(seen, record));
+    Ok(())
+}
+
+fn hear(seen: Seen, record: &mut Record) {
+    match seen {
+        Seen::Event(event, named) => record.kernel(&event, named.as_ref()),
+        Seen::Lost(count) => record.lost_accesses(count),
+    }
 }
 
 fn exit_status(last: Option<Status>, timed_out: bool) -> u8 {
@@ -181,6 +217,8 @@ struct Watch<'a> {
     asked_to_end: bool,
     /// A child of this process that is none of the run's.
     spared: Option<u32>,
+    /// Why what the kernel refuses is no longer heard of.
+    service_gone: Option<String>,
 }
 
 impl Watch<'_> {
@@ -233,6 +271,7 @@ impl Watch<'_> {
             Input::Report(Report::Killing(name)) => self.killing.push(name),
             Input::Tripwire => self.answer_tripwires(),
             Input::Address => self.record_addresses(),
+            Input::Kernel => self.hear_kernel(),
             Input::Redaction(redaction) => self.record.redacted(&redaction),
             Input::TimeLimit => self.time_limit(),
         }
@@ -298,6 +337,19 @@ impl Watch<'_> {
         self.record.lost_addresses(counts.map_or(0, |counts| counts.lost));
     }
 
+    fn hear_kernel(&mut self) {
+        while let Some(scope) = &mut self.sources.scope {
+            match scope.get_mut().next() {
+                Ok(Some(seen)) => hear(seen, self.record),
+                Ok(None) => return,
+                Err(error) => {
+                    self.service_gone = Some(error.to_string());
+                    self.sources.scope = None;
+                }
+            }
+        }
+    }
+
     fn record_addresses(&mut self) {
         let reaper = self.running.pid.unsigned_abs();
         for denied in self.sources.addresses.iter_mut().flat_map(AsyncFd::get_mut) {
@@ -312,6 +364,13 @@ impl Watch<'_> {
     }
 }
 
+/// What reports while a run lasts.
+struct Guards {
+    tripwires: Option<Tripwires>,
+    addresses: Option<AddressGuard>,
+    scope: Option<RunScope>,
+}
+
 /// What the loop waits for.
 struct Sources {
     signals: Vec<(Signal, SignalStream)>,
@@ -320,6 +379,7 @@ struct Sources {
     pending: Vec<u8>,
     tripwires: Option<AsyncFd<Tripwires>>,
     addresses: Option<AsyncFd<AddressGuard>>,
+    scope: Option<AsyncFd<RunScope>>,
     redactions: mpsc::Receiver<Redaction>,
 }
 
@@ -340,8 +400,7 @@ impl Sources {
     fn new(
         runtime: &Runtime,
         running: &Running,
-        tripwires: Option<Tripwires>,
-        addresses: Option<AddressGuard>,
+        guards: Guards,
         redactions: mpsc::Receiver<Redaction>,
     ) -> io::Result<Self> {
         let _inside = runtime.enter();
@@ -356,8 +415,9 @@ impl Sources {
             report: sys::readiness(report)?,
             reports_ended: false,
             pending: Vec::new(),
-            tripwires: tripwires.map(sys::readiness).transpose()?,
-            addresses: addresses.map(sys::readiness).transpose()?,
+            tripwires: guards.tripwires.map(sys::readiness).transpose()?,
+            addresses: guards.addresses.map(sys::readiness).transpose()?,
+            scope: guards.scope.map(sys::readiness).transpose()?,
             redactions,
         })
     }
@@ -380,6 +440,7 @@ impl Sources {
             }
             () = wait_for(self.tripwires.as_mut()) => Input::Tripwire,
             () = wait_for(self.addresses.as_mut()) => Input::Address,
+            () = wait_for(self.scope.as_mut()) => Input::Kernel,
             Some(redaction) = self.redactions.recv() => Input::Redaction(redaction),
         }
     }

@@ -151,6 +151,10 @@ fn first(prepared: &Prepared, plumbing: &Plumbing) -> ! {
         // SAFETY: a plain descriptor number.
         unsafe { libc::close(fd) };
     }
+    if let Some(gate) = &prepared.gate {
+        // SAFETY: a plain descriptor number.
+        unsafe { libc::close(gate.parent) };
+    }
     // A session of its own: the command must have no way to the caller's terminal.
     // SAFETY: no arguments.
     check(Step::Session, unsafe { libc::setsid() }.into());
@@ -216,6 +220,9 @@ fn first(prepared: &Prepared, plumbing: &Plumbing) -> ! {
         // SAFETY: plain numbers.
         check(Step::DeathSignal, unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) }.into());
     }
+    if let Some(gate) = &prepared.gate {
+        show_root(report, gate.child.as_raw_fd());
+    }
     // SAFETY: no arguments.
     let reaper = unsafe { libc::getpid() };
     // SAFETY: a plain fork: both sides keep the law above.
@@ -265,6 +272,34 @@ fn bring_up_loopback(report: Report) {
         report.check(Step::Loopback, 1, libc::ioctl(socket, libc::SIOCSIFFLAGS, &request).into());
         libc::close(socket);
     }
+}
+
+/// Hands the root directory to the parent and waits for its byte. An end instead of the byte means that the parent is gone
+/// or has given up.
+fn show_root(report: Report, gate: RawFd) {
+    // SAFETY: the structures are plain data and outlive the call; the control buffer is aligned for a header and has room
+    // for one descriptor (cmsg(3)); the descriptor is closed again.
+    unsafe {
+        let root = libc::open(c"/".as_ptr(), libc::O_PATH | libc::O_DIRECTORY | libc::O_CLOEXEC);
+        report.check(Step::Gate, 0, root.into());
+        let mut byte = [b'.'];
+        let mut bytes = libc::iovec { iov_base: byte.as_mut_ptr().cast(), iov_len: 1 };
+        let mut room = [0u64; 4];
+        let mut message: libc::msghdr = std::mem::zeroed();
+        message.msg_iov = &mut bytes;
+        message.msg_iovlen = 1;
+        message.msg_control = room.as_mut_ptr().cast();
+        message.msg_controllen = libc::CMSG_SPACE(size_of::<RawFd>() as libc::c_uint) as usize;
+        let header = libc::CMSG_FIRSTHDR(&message);
+        (*header).cmsg_level = libc::SOL_SOCKET;
+        (*header).cmsg_type = libc::SCM_RIGHTS;
+        (*header).cmsg_len = libc::CMSG_LEN(size_of::<RawFd>() as libc::c_uint) as usize;
+        libc::CMSG_DATA(header).cast::<RawFd>().write_unaligned(root);
+        let sent = libc::sendmsg(gate, &message, libc::MSG_NOSIGNAL);
+        report.check(Step::Gate, 1, sent as libc::c_long);
+        libc::close(root);
+    }
+    wait_for(gate, true);
 }
 
 /// Bounding set, groups, ids, capabilities, no_new_privs: each needs what the next takes away.

@@ -3,12 +3,13 @@
 use std::ffi::CString;
 use std::fs::File;
 use std::io::{self, Read, Write};
-use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
+use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, send, socketpair};
 use nix::sys::wait::waitpid;
 use nix::unistd::Pid;
 
@@ -261,6 +262,11 @@ impl Waiting {
         self.running.pid
     }
 
+    /// The run's first process.
+    pub fn pidfd(&self) -> BorrowedFd<'_> {
+        self.running.pidfd.as_fd()
+    }
+
     /// Waits until the child has built everything that this host could still refuse. Nothing of the command has
     /// run; after an error the run may be planned again with less.
     pub fn ready(&mut self) -> Result<(), SpawnError> {
@@ -344,6 +350,41 @@ const CLONE: &str = "start a process in the run's namespaces and cgroup";
 pub(crate) fn pipe() -> io::Result<(File, File)> {
     let (read, write) = nix::unistd::pipe2(OFlag::O_CLOEXEC)?;
     Ok((above(read)?.into(), above(write)?.into()))
+}
+
+/// The parent's end of [`prepared::Gate`].
+#[derive(Debug)]
+pub struct Gatekeeper(OwnedFd);
+
+impl Gatekeeper {
+    /// Both ends of a new one.
+    pub fn new() -> io::Result<(Self, prepared::Gate)> {
+        let flags = SockFlag::SOCK_CLOEXEC;
+        let (parent, child) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, flags)?;
+        let (parent, child) = (above(parent)?, above(child)?);
+        let number = parent.as_raw_fd();
+        Ok((Self(parent), prepared::Gate { child, parent: number }))
+    }
+
+    /// The root of the run's tree, when it is built. `None`: the child has failed and said why elsewhere. Call when the
+    /// child's end is closed in this process.
+    pub fn root(&self) -> io::Result<Option<OwnedFd>> {
+        let mut byte = [0u8; 1];
+        loop {
+            match sys::receive(self.0.as_fd(), &mut byte, true) {
+                Ok(mut packet) => return Ok(packet.descriptors.pop()),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return Ok(None),
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Lets the child go on.
+    pub fn open(self) {
+        // A child that is gone has said why.
+        let _gone = send(self.0.as_raw_fd(), b".", MsgFlags::MSG_NOSIGNAL);
+    }
 }
 
 /// Moves a descriptor above 9, so that no `dup2` in the child can land on it.

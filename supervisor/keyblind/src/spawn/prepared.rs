@@ -1,7 +1,7 @@
 //! What the child needs, complete before the fork: C strings, descriptors, plain numbers.
 
 use std::ffi::{CString, c_char};
-use std::os::fd::OwnedFd;
+use std::os::fd::{OwnedFd, RawFd};
 
 /// One step in building the run's tree. Paths are absolute in the new root; sources are paths of the host.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,6 +73,15 @@ pub struct Marks {
     pub objects: Vec<(CString, u64)>,
 }
 
+/// Both ends of the socket of [`Prepared::gate`].
+#[derive(Debug)]
+pub struct Gate {
+    /// The child's.
+    pub child: OwnedFd,
+    /// The number of the parent's, which the child closes.
+    pub parent: RawFd,
+}
+
 /// Null-terminated vector of pointers for execve(2), with the strings it points to.
 #[derive(Debug)]
 pub struct Strings {
@@ -117,6 +126,9 @@ pub struct Prepared {
     pub filters: Vec<&'static [u8]>,
     /// Tripwires to mark.
     pub marks: Option<Marks>,
+    /// The child's end of a socket on which it shows its root when the tree is built, and waits for a byte before there is
+    /// a second process: what has to be done to the tree or to the process from outside is done meanwhile.
+    pub gate: Option<Gate>,
     /// The run's cgroup (CLONE_INTO_CGROUP).
     pub cgroup: Option<OwnedFd>,
     /// Working directory of the command.

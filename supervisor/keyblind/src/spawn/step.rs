@@ -46,6 +46,7 @@ steps! {
     Capabilities = "drop capabilities",
     NoNewPrivileges = "set no_new_privs",
     DeathSignal = "set the parent-death signal",
+    Gate = "show the run's tree to the supervisor",
     Fork = "fork the command's process",
     Reaper = "execute the reaper",
     ProcessGroup = "make the command's process group",

@@ -149,6 +149,7 @@ impl Owner for File {}
 impl Owner for OwnedFd {}
 impl Owner for crate::guard::Tripwires {}
 impl Owner for crate::guard::AddressGuard {}
+impl Owner for crate::run::RunScope {}
 
 /// Lets the runtime say when `owner` can be read. Call inside a runtime.
 pub(crate) fn readiness<T: Owner>(owner: T) -> io::Result<AsyncFd<T>> {

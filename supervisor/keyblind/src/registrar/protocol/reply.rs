@@ -17,9 +17,10 @@ pub enum Reply {
         /// The generation of the host's policy.
         generation: String,
     },
-    /// To [`super::Request::Register`] and [`super::Request::Enter`].
+    /// To [`super::Request::Enter`].
     Done,
-    /// To [`super::Request::Guards`]: the numbers of those that were not enrolled, and why.
+    /// To [`super::Request::Register`] and [`super::Request::Guards`]: the numbers of those that were not enrolled, and
+    /// why. For a registration those of the host's policy, each once and by its name.
     Enrolled {
         /// Number and reason.
         refused: Vec<(u32, String)>,

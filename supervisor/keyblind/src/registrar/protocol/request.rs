@@ -13,9 +13,11 @@ const LONGEST_NAME: usize = 255;
 pub enum Request {
     /// What is enforced here?
     Hello,
-    /// A run of this connection, the only one it will have.
+    /// A run of this connection, the only one it will have. The descriptor beside it, if there is one, is its working
+    /// directory.
     Register(Registration),
-    /// Guards of the run beyond those of the host's policy. Descriptors beside it are their objects.
+    /// Guards of the run beyond those of the host's policy, before it begins or later: objects of its own tree are there
+    /// only then. Descriptors beside it are their objects.
     Guards(Vec<Guard>),
     /// Make the scope.
     Begin,
@@ -91,6 +93,11 @@ pub enum Target {
         /// Which descriptor.
         descriptor: u8,
     },
+    /// A directory with something guarded in it: it must not be moved or removed.
+    Holds {
+        /// Which descriptor.
+        descriptor: u8,
+    },
     /// One name in one directory, there or not.
     Name {
         /// Which descriptor.
@@ -111,6 +118,7 @@ impl Target {
     /// Its place in the message's descriptors.
     pub fn descriptor(&self) -> usize {
         let (Self::Object { descriptor: place }
+        | Self::Holds { descriptor: place }
         | Self::Name { directory: place, .. }
         | Self::Below { directory: place, .. }) = self;
         usize::from(*place)
@@ -191,6 +199,7 @@ impl Guard {
             Target::Object { descriptor } => (0, *descriptor, &[]),
             Target::Name { directory, name } => (1, *directory, name),
             Target::Below { directory, name } => (2, *directory, name),
+            Target::Holds { descriptor } => (3, *descriptor, &[]),
         };
         packet.u8(kind);
         packet.u8(place);
@@ -219,6 +228,7 @@ impl Guard {
         let name = reader.bytes("name", LONGEST_NAME)?;
         let target = match kind {
             0 if name.is_empty() => Target::Object { descriptor: place },
+            3 if name.is_empty() => Target::Holds { descriptor: place },
             1 | 2 if !is_name(name) => return Err(ProtocolError::Field("name")),
             1 => Target::Name { directory: place, name: name.to_vec() },
             2 => Target::Below { directory: place, name: name.to_vec() },

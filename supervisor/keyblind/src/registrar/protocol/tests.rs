@@ -19,6 +19,7 @@ fn target() -> impl Strategy<Value = Target> {
     let place = || 0..u8::try_from(MOST_DESCRIPTORS).unwrap();
     prop_oneof![
         place().prop_map(|descriptor| Target::Object { descriptor }),
+        place().prop_map(|descriptor| Target::Holds { descriptor }),
         (place(), name()).prop_map(|(directory, name)| Target::Name { directory, name }),
         (place(), name()).prop_map(|(directory, name)| Target::Below { directory, name }),
     ]

@@ -20,7 +20,7 @@ use crate::registrar::guards;
 use crate::registrar::ledger::Entry;
 use crate::registrar::limits::{IDLE, MOST_GUARDS_OF_A_RUN};
 use crate::registrar::peer::{Peer, Readable};
-use crate::registrar::protocol::{Guard, Layer, Refusal, Registration, Reply, Request, Target};
+use crate::registrar::protocol::{Guard, Layer, MOST_GUARDS, Refusal, Registration, Reply, Request, Target};
 use crate::sys;
 
 /// A client that is being served.
@@ -174,35 +174,43 @@ impl Connection {
         if project.len() > 1 {
             return Err(refuse(Refusal::Protocol, "at most the working directory comes with a registration"));
         }
-        let held = self.held(registration.uid, project.pop()).await?;
+        let (held, refused) = self.held(registration.uid, project.pop()).await?;
         self.phase = Phase::Registered(registration, held);
-        Ok(Reply::Done)
+        Ok(Reply::Enrolled { refused })
     }
 
-    /// The host's guards for that user, where files are guarded.
-    async fn held(&self, uid: u32, project: Option<OwnedFd>) -> Result<Held, End> {
+    /// The host's guards for that user, where files are guarded, and those of them that could not be had.
+    async fn held(&self, uid: u32, project: Option<OwnedFd>) -> Result<(Held, Vec<(u32, String)>), End> {
         let policy = self.state.borrow().policy();
         if !self.state.borrow().enforcement.has(Layer::Files) {
-            return Ok(Held { slot: None, policy, objects: Vec::new() });
+            return Ok((Held { slot: None, policy, objects: Vec::new() }, Vec::new()));
         }
         let failed = |why: String| refuse(Refusal::Failed, why);
         if let Some(project) = &project {
             let readable = Readable::by(&self.peer).check(project.as_fd());
             readable.map_err(|why| failed(format!("the working directory: {why}")))?;
         }
-        let found =
-            guards::resolve(Arc::clone(&policy), uid, self.peer.gid, project).await.map_err(failed)?;
+        let whom = guards::For { uid, gid: self.peer.gid, run: true };
+        let found = guards::resolve(Arc::clone(&policy), whom, project).await.map_err(failed)?;
         let mut state = self.state.borrow_mut();
         let slot = state.enforcement.open().map_err(failed)?;
         let mut held = Held { slot: Some(slot), policy, objects: Vec::new() };
+        let mut refused: Vec<(u32, String)> = Vec::new();
         for target in found {
-            // What cannot be enrolled leaves the others in force; the run's own guards say more.
+            // What cannot be enrolled leaves the others in force, and is named.
             match state.enforcement.enrol(slot, &target.protected()) {
                 Ok(()) => held.objects.push(target.into_object()),
-                Err(_) => state.not_enrolled(),
+                Err(why) => {
+                    state.not_enrolled();
+                    if refused.iter().all(|(number, _)| *number != target.number) {
+                        let id = guards::named(&held.policy, target.number).map_or("", |(id, _)| id);
+                        refused.push((target.number, format!("{id}: {why}")));
+                    }
+                }
             }
         }
-        Ok(held)
+        refused.truncate(MOST_GUARDS);
+        Ok((held, refused))
     }
 
     /// A process of a run asks for nothing here: nested runs are its supervisor's business.
@@ -218,12 +226,9 @@ impl Connection {
     }
 
     fn guards(&mut self, guards: &[Guard], descriptors: Vec<OwnedFd>) -> Answer {
-        let Phase::Registered(_, held) = &mut self.phase else {
-            return Err(refuse(
-                Refusal::Protocol,
-                "guards belong between a run's registration and its begin",
-            ));
-        };
+        if !matches!(self.phase, Phase::Registered(..) | Phase::Begun { .. }) {
+            return Err(refuse(Refusal::Protocol, "guards belong to a run that is registered"));
+        }
         self.guards += guards.len();
         if self.guards > MOST_GUARDS_OF_A_RUN {
             return Err(refuse(
@@ -233,7 +238,17 @@ impl Connection {
         }
         let descriptors: Vec<Arc<OwnedFd>> = descriptors.into_iter().map(Arc::new).collect();
         let mut readable = Readable::by(&self.peer);
-        let mut state = self.state.borrow_mut();
+        let mut borrowed = self.state.borrow_mut();
+        let state = &mut *borrowed;
+        let held = match &mut self.phase {
+            Phase::Registered(_, held) => held,
+            Phase::Begun { run, .. } => match state.runs.get_mut(run) {
+                Some(run) => &mut run.held,
+                None => return Err(refuse(Refusal::Failed, "the run is over")),
+            },
+            Phase::New | Phase::Over => return Err(refuse(Refusal::Protocol, "there is no run")),
+        };
+        let enforcement = &mut state.enforcement;
         let mut enrol = |guard: &Guard| -> Result<Arc<OwnedFd>, String> {
             let object = descriptors.get(guard.target.descriptor()).ok_or("there is no such descriptor")?;
             readable.check(object.as_fd())?;
@@ -242,13 +257,13 @@ impl Connection {
             }
             let slot = held.slot.ok_or("files are not guarded on this host")?;
             let name = match &guard.target {
-                Target::Object { .. } => None,
+                Target::Object { .. } | Target::Holds { .. } => None,
                 Target::Name { name, .. } | Target::Below { name, .. } => Some(name.as_slice()),
             };
             let (number, access, action) = (guard.number, guard.access, guard.action);
-            state
-                .enforcement
-                .enrol(slot, &Protected { number, access, action, object: object.as_fd(), name })?;
+            let holds = matches!(guard.target, Target::Holds { .. });
+            enforcement
+                .enrol(slot, &Protected { number, access, action, object: object.as_fd(), name, holds })?;
             Ok(Arc::clone(object))
         };
         let mut refused = Vec::new();

@@ -109,7 +109,7 @@ async fn held(state: &Shared) -> Result<Held, String> {
     let slot = state.borrow_mut().enforcement.open()?;
     let mut held = Held { slot: Some(slot), policy: policy.clone(), objects: Vec::new() };
     for (uid, gid) in users(&fs::read_to_string("/etc/passwd").unwrap_or_default()) {
-        let found = guards::resolve(policy.clone(), uid, gid, None).await?;
+        let found = guards::resolve(policy.clone(), guards::For { uid, gid, run: false }, None).await?;
         let mut state = state.borrow_mut();
         for target in found {
             match state.enforcement.enrol(slot, &target.protected()) {
