@@ -181,7 +181,7 @@ fn missing_layer() -> Check {
             &site,
             touch(tier).options(options),
             125,
-            "keyblind: SITE/policy.toml:3: policy requires bpf_lsm, which this host does not give: no run uses kernel programs yet; ask for tier mount, user or in-place\n",
+            "keyblind: SITE/policy.toml:3: policy requires bpf_lsm, which this host does not give: no keyblind host serves this machine; sudo keyblind host up\n",
         );
     })
 }

@@ -107,7 +107,7 @@ pub struct Attack {
     attempt: Try,
     proof: Proof,
     needs: Vec<Feature>,
-    cells: [Cell; 3],
+    cells: [Cell; 4],
     /// The tiers that hold it by a Landlock scope.
     scoped: &'static [Tier],
     event: Option<(&'static str, &'static [Tier])>,
@@ -133,7 +133,7 @@ impl Attack {
             attempt: Box::new(move |site, tier| attempt(site, tier).into()),
             proof: Proof::Canary,
             needs: Vec::new(),
-            cells: [held(""); 3],
+            cells: [held(""); 4],
             scoped: &[],
             event: None,
         }
@@ -179,10 +179,18 @@ impl Attack {
         self
     }
 
-    /// What the tiers `mount`, `user` and `in-place` do about it. Without this, each holds silently.
+    /// What the tiers `mount`, `user` and `in-place` do about it. Without this, each holds silently. The tier `kernel` does
+    /// what `user` does, if [`Attack::kernel`] does not say otherwise.
     #[must_use]
     pub fn cells(mut self, mount: Cell, user: Cell, in_place: Cell) -> Self {
-        self.cells = [mount, user, in_place];
+        self.cells = [user, mount, user, in_place];
+        self
+    }
+
+    /// What the tier `kernel` does about it. After [`Attack::cells`].
+    #[must_use]
+    pub fn kernel(mut self, cell: Cell) -> Self {
+        self.cells[0] = cell;
         self
     }
 

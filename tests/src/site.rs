@@ -15,7 +15,7 @@ use tempfile::TempDir;
 use crate::canary::{Canary, Finder, random};
 use crate::outcome::{self, Outcome};
 use crate::raw::default_signals;
-use crate::start::{Run, Tier, agent, binary, helper};
+use crate::start::{Run, agent, binary, helper};
 
 /// Below the home: path, and what stands around the value.
 const FILES: &[(&str, &str, &str)] = &[
@@ -223,7 +223,7 @@ impl Site {
     #[must_use]
     pub fn command(&self, run: &Run) -> (Command, PathBuf) {
         let number = self.runs.fetch_add(1, Ordering::Relaxed);
-        let log = if run.tier == Tier::Mount { "log-of-root" } else { "log" };
+        let log = if run.tier.by_root() { "log-of-root" } else { "log" };
         let events = self.root().join(log).join(format!("{number}-{}.jsonl", random(6)));
         let line = run.line(self.root(), &events);
         let mut command = Command::new(&line[0]);

@@ -13,6 +13,10 @@ use crate::require::Feature;
 pub enum Tier {
     /// Without keyblind, as the ordinary user: what a technique must be proven against.
     Bare,
+    /// keyblind is started by root where the host service has kernel programs; the command runs as the ordinary user.
+    Kernel,
+    /// keyblind is started by the ordinary user, there.
+    KernelByUser,
     /// keyblind is started by root, with all that root can mount and mark; the command runs as the ordinary user.
     Mount,
     /// keyblind is started by the ordinary user, who can make namespaces.
@@ -27,6 +31,7 @@ impl Tier {
     pub fn name(self) -> &'static str {
         match self {
             Self::Bare => "bare",
+            Self::Kernel | Self::KernelByUser => "kernel",
             Self::Mount => "mount",
             Self::User => "user",
             Self::InPlace => "in-place",
@@ -36,9 +41,10 @@ impl Tier {
     /// Its column on the attacks page; a bare run has none, and is looked up as the first.
     pub(crate) fn column(self) -> usize {
         match self {
-            Self::Bare | Self::Mount => 0,
-            Self::User => 1,
-            Self::InPlace => 2,
+            Self::Bare | Self::Kernel | Self::KernelByUser => 0,
+            Self::Mount => 1,
+            Self::User => 2,
+            Self::InPlace => 3,
         }
     }
 
@@ -47,15 +53,20 @@ impl Tier {
     pub fn needs(self) -> Option<Feature> {
         match self {
             Self::Bare => None,
-            Self::Mount => Some(Feature::Root),
+            Self::Kernel | Self::KernelByUser | Self::Mount => Some(Feature::Root),
             Self::User => Some(Feature::UserNamespace),
             Self::InPlace => Some(Feature::Landlock),
         }
     }
 
+    /// Whether root starts keyblind.
+    pub(crate) fn by_root(self) -> bool {
+        matches!(self, Self::Kernel | Self::Mount)
+    }
+
     /// Makes `command` start as the ordinary user, without supplementary groups, where this process is root.
     pub(crate) fn become_agent(self, command: &mut Command) {
-        if self != Self::Mount && nix::unistd::geteuid().is_root() {
+        if !self.by_root() && nix::unistd::geteuid().is_root() {
             let (uid, gid) = agent();
             // std clears the supplementary groups when a root process sets an id.
             command.uid(uid).gid(gid);
@@ -166,7 +177,7 @@ impl Run {
         let bin = site.join("bin");
         let mut line: Vec<OsString> = Vec::new();
         if nix::unistd::geteuid().is_root() {
-            let who = if self.tier == Tier::Mount || self.by_root { "root" } else { "user" };
+            let who = if self.tier.by_root() || self.by_root { "root" } else { "user" };
             let groups: Vec<String> = self.groups.iter().map(u32::to_string).collect();
             line.extend([bin.join("on-host").into(), site.into(), who.into(), groups.join(",").into()]);
         }
@@ -179,7 +190,7 @@ impl Run {
         }
         if self.tier != Tier::Bare {
             line.extend([bin.join("keyblind").into(), "run".into(), "--events".into(), events.into()]);
-            if self.tier == Tier::Mount {
+            if self.tier.by_root() {
                 line.extend(["--user".into(), agent().0.to_string().into()]);
             }
             line.extend(self.options.iter().cloned());

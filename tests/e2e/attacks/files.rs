@@ -3,7 +3,7 @@
 use std::os::unix::fs::symlink;
 use std::path::PathBuf;
 
-use keyblind_tests::{Attack, Run, Site, held, in_each_tier, not_held};
+use keyblind_tests::{Attack, Run, Site, Tier, held, in_each_tier, not_held};
 
 in_each_tier!(
     Attack;
@@ -26,6 +26,7 @@ fn by_name() -> Attack {
         reads(site)
     })
     .cells(held("EPERM"), held("EACCES"), held("EACCES"))
+    .recorded("access.denied", &[Tier::Kernel, Tier::KernelByUser, Tier::Mount])
 }
 
 fn by_other_names() -> Attack {
@@ -64,6 +65,7 @@ fn by_symlink_of_the_host() -> Attack {
         Run::bash(tier, "cat keys/id_ed25519")
     })
     .cells(held("No such file"), held("Permission denied"), held("Permission denied"))
+    .kernel(held("No such file"))
 }
 
 fn through_procfs() -> Attack {
@@ -161,6 +163,8 @@ fn dotenv_in_the_project() -> Attack {
         Run::bash(tier, "cat .env")
     })
     .cells(not_held(WHY), not_held(WHY), not_held(WHY))
+    .kernel(held("Permission denied"))
+    .recorded("access.denied", &[Tier::Kernel, Tier::KernelByUser])
 }
 
 fn git_history() -> Attack {
@@ -185,6 +189,8 @@ fn plant_a_hook() -> Attack {
     })
     .proven_after(|site, _| site.project().join(".git/hooks/pre-commit").exists())
     .cells(not_held(WHY), not_held(WHY), not_held(WHY))
+    .kernel(held("Permission denied"))
+    .recorded("access.denied", &[Tier::Kernel, Tier::KernelByUser])
 }
 
 fn plant_an_rc_file() -> Attack {

@@ -4,6 +4,7 @@ mod descriptors;
 mod environ;
 mod files;
 mod kernel;
+mod kernel_tier;
 mod output;
 mod processes;
 mod sockets;
@@ -44,15 +45,15 @@ fn page() -> String {
          What a hostile tool tries, what each tier does about it, and the test that tries it: first bare, where it must\n\
          work, then supervised. The tests in `tests/e2e/attacks/` write this page.\n\n\
          `held` means: the canary is in no output, no file and no event; what follows the colon is what the tool is told.\n\
-         `not held` says why. The tier `kernel` is not in this version.\n",
+         `not held` says why. The tier `kernel` is tried in test kernels, started by root and by an ordinary user.\n",
     );
     for (section, rows) in SECTIONS {
         text += &format!(
-            "\n## {section}\n\n| technique | mount | user | in-place | test |\n|---|---|---|---|---|\n"
+            "\n## {section}\n\n| technique | kernel | mount | user | in-place | test |\n|---|---|---|---|---|---|\n"
         );
         for (name, attack) in *rows {
             let attack = attack();
-            let cells = [Tier::Mount, Tier::User, Tier::InPlace].map(|tier| attack.text(tier));
+            let cells = [Tier::Kernel, Tier::Mount, Tier::User, Tier::InPlace].map(|tier| attack.text(tier));
             text += &format!("| {} | {} | `{name}` |\n", attack.title, cells.join(" | "));
         }
     }

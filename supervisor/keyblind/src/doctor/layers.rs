@@ -5,7 +5,6 @@ use std::ffi::CString;
 use std::fs::{self, File};
 use std::io;
 use std::os::fd::OwnedFd;
-use std::path::Path;
 
 use keyblind_secrets::{Kind, Locked};
 use nix::errno::Errno;
@@ -16,6 +15,7 @@ use nix::unistd::{Gid, Group, Pid};
 use super::report::{Layer, State};
 use crate::host::{Host, Person, Support};
 use crate::policy::{Policy, Socket, SocketUse};
+use crate::registrar::SOCKET;
 use crate::spawn::prepared::{Descriptors, Identity, Mount, Prepared, Strings};
 use crate::spawn::{SpawnError, above, spawn};
 use crate::sys;
@@ -33,8 +33,8 @@ pub(super) fn examine(
     person: Option<&Person>,
 ) -> Vec<Layer> {
     vec![
-        bpf_lsm(fs::read_to_string("/sys/kernel/security/lsm"), host.mounts.is_available()),
-        host_service(Path::new("/run/keyblind/host.sock").exists()),
+        bpf_lsm(fs::read_to_string("/sys/kernel/security/lsm"), host),
+        host_service(host),
         fanotify(make_fanotify()),
         user_namespace(host, namespaces),
         landlock(host.landlock_abi),
@@ -50,20 +50,42 @@ fn layer(name: &'static str, state: State, evidence: impl Into<String>, remedy: 
     Layer { name, state, evidence: evidence.into(), remedy: remedy.into() }
 }
 
-fn bpf_lsm(list: io::Result<String>, mounts: bool) -> Layer {
-    let seen = match list {
-        Ok(list) if list.trim().split(',').any(|name| name == "bpf") => "bpf in lsm=".to_owned(),
+fn bpf_lsm(list: io::Result<String>, host: &Host) -> Layer {
+    const NAME: &str = "BPF-LSM";
+    let seen = match &list {
+        Ok(list) if is_listed(list) => "bpf in lsm=".to_owned(),
         Ok(list) => format!("no bpf in lsm= ({})", list.trim()),
-        Err(error) => format!("/sys/kernel/security/lsm: {}", words(&error)),
+        Err(error) => format!("/sys/kernel/security/lsm: {}", words(error)),
     };
-    let evidence = format!("no run uses kernel programs yet; {seen}");
-    let remedy = if mounts { "" } else { "not in this build; start as root for tier mount" };
-    layer("BPF-LSM", State::NotBuilt, evidence, remedy)
+    match (&host.kernel_programs, list) {
+        (Support::Available, _) => {
+            layer(NAME, State::Available, format!("{seen}; programs of the host service guard runs"), "")
+        }
+        // The service has tried, and says what the kernel said.
+        (Support::Missing { evidence, remedy }, _) if host.scopes.is_available() => {
+            layer(NAME, State::NotPermitted, evidence.clone(), remedy)
+        }
+        (Support::Missing { remedy, .. }, Ok(list)) if is_listed(&list) => {
+            layer(NAME, State::NotRunning, format!("{seen}; nobody has loaded programs"), remedy)
+        }
+        (Support::Missing { .. }, _) => {
+            layer(NAME, State::NotEnabled, seen, "boot with bpf in lsm=; until then tier mount (root)")
+        }
+    }
 }
 
-fn host_service(socket: bool) -> Layer {
-    let seen = if socket { "present, of another version" } else { "absent" };
-    layer("host service", State::NotBuilt, format!("/run/keyblind/host.sock {seen}"), "")
+fn is_listed(list: &str) -> bool {
+    list.trim().split(',').any(|name| name == "bpf")
+}
+
+fn host_service(host: &Host) -> Layer {
+    const NAME: &str = "host service";
+    match &host.scopes {
+        Support::Available => layer(NAME, State::Available, format!("serves at {SOCKET}"), ""),
+        Support::Missing { evidence, remedy } => {
+            layer(NAME, State::NotRunning, evidence.clone(), remedy.clone())
+        }
+    }
 }
 
 fn make_fanotify() -> io::Result<()> {
@@ -298,12 +320,23 @@ mod tests {
 
     #[test]
     fn bpf_is_reported_even_where_securityfs_is_not_mounted() {
-        let absent = bpf_lsm(Err(io::Error::from_raw_os_error(libc::ENOENT)), true);
+        let host = Host::probe();
+        let unserved = Support::Missing { evidence: "none".into(), remedy: "start one".into() };
+        let unserved = Host { kernel_programs: unserved.clone(), scopes: unserved, ..host };
+        let absent = bpf_lsm(Err(io::Error::from_raw_os_error(libc::ENOENT)), &unserved);
         assert!(absent.evidence.ends_with("/sys/kernel/security/lsm: ENOENT"), "{}", absent.evidence);
-        assert!(bpf_lsm(Ok("lockdown,bpf\n".into()), true).evidence.ends_with("bpf in lsm="));
-        assert!(
-            bpf_lsm(Ok("lockdown,bpfx".into()), true).evidence.contains("no bpf in lsm= (lockdown,bpfx)")
-        );
+        let listed = bpf_lsm(Ok("lockdown,bpf\n".into()), &unserved);
+        assert_eq!((listed.state, listed.remedy.as_str()), (State::NotRunning, "start one"));
+        let other = bpf_lsm(Ok("lockdown,bpfx".into()), &unserved);
+        assert_eq!(other.state, State::NotEnabled);
+        assert!(other.evidence.contains("no bpf in lsm= (lockdown,bpfx)"), "{}", other.evidence);
+        // A service that serves has tried to load programs, and knows more than the list.
+        let refused = Support::Missing { evidence: "host service: EPERM".into(), remedy: String::new() };
+        let refused = Host { kernel_programs: refused, scopes: Support::Available, ..unserved.clone() };
+        let refused = bpf_lsm(Ok("bpf".into()), &refused);
+        assert_eq!((refused.state, refused.evidence.as_str()), (State::NotPermitted, "host service: EPERM"));
+        let served = Host { kernel_programs: Support::Available, scopes: Support::Available, ..unserved };
+        assert_eq!(bpf_lsm(Ok("bpf".into()), &served).state, State::Available);
     }
 
     #[test]

@@ -53,8 +53,6 @@ pub enum State {
     Available,
     /// The kernel has it and refuses it to this caller.
     NotPermitted,
-    /// keyblind does not have it.
-    NotBuilt,
     /// The kernel does not have it, or it is switched off.
     NotEnabled,
     /// Nobody offers it.
@@ -69,7 +67,6 @@ impl State {
         match self {
             Self::Available => "available",
             Self::NotPermitted => "not permitted",
-            Self::NotBuilt => "not built",
             Self::NotEnabled => "not enabled",
             Self::NotRunning => "not running",
             Self::Refused => "refused",

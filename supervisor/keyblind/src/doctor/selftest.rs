@@ -330,7 +330,7 @@ fn judge(
     let tier = seen.events.iter().find_map(|event| event.envelope.context.tier).and_then(tier);
     let tripwires = targets.iter().filter(|(_, kind)| *kind != Target::Canary).count();
     // The other tiers refuse without an event until the opener answers opens.
-    let expected = if tier == Some(Tier::Mount) { tripwires } else { 0 };
+    let expected = if matches!(tier, Some(Tier::Mount | Tier::Kernel)) { tripwires } else { 0 };
     let recorded = seen.events.iter().filter(|event| matches!(event.kind, Kind::Access(_))).count();
     let (events, duration) = ((recorded, expected), seen.duration);
     Ok(Trial { what, tier, attempts, canary_bytes, events, confined, duration, enforce })

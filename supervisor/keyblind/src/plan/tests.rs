@@ -187,6 +187,66 @@ fn a_project_that_holds_everything_is_refused() {
     }
 }
 
+/// A host whose service has kernel programs.
+fn served(uid: u32) -> Host {
+    Host { kernel_programs: Support::Available, scopes: Support::Available, ..host(uid) }
+}
+
+#[test]
+fn with_a_service_that_has_programs_the_tier_is_kernel_on_what_the_caller_can_make() {
+    for (uid, base) in [(0, Tier::Mount), (1000, Tier::User)] {
+        let plan = planned(&served(uid), &request(PROJECT)).expect("a plan");
+        assert_eq!((plan.tier, plan.base, plan.scope, plan.cgroup), (Tier::Kernel, base, true, None));
+        assert!(
+            tree(&Plan { ..planned(&served(uid), &request(PROJECT)).expect("a plan") })
+                .contains("File { at: \"/home/jo/.aws/credentials\", mode: 292,")
+        );
+    }
+    let in_place = planned(&without_namespaces(&served(1000), "EPERM"), &request(PROJECT)).expect("a plan");
+    assert_eq!((in_place.tier, in_place.scope), (Tier::InPlace, true), "a PID namespace is missing");
+    assert!(is_on(&in_place, Layer::BpfLsm));
+    // Without programs the service is asked for a cgroup only by who can make none.
+    let no_programs = |uid| Host { kernel_programs: missing("EPERM"), ..served(uid) };
+    let plan = planned(&no_programs(0), &request(PROJECT)).expect("a plan");
+    assert_eq!((plan.tier, plan.scope, plan.cgroup.is_some()), (Tier::Mount, false, true));
+    let plan = planned(&no_programs(1000), &request(PROJECT)).expect("a plan");
+    assert_eq!((plan.tier, plan.scope), (Tier::User, true));
+    assert!(is_on(&plan, Layer::Cgroup));
+}
+
+#[test]
+fn programs_guard_what_the_run_can_see_and_nothing_else() {
+    let mut entries = entries();
+    for path in [PROJECT.to_owned(), format!("{PROJECT}/.git"), format!("{PROJECT}/.git/hooks")] {
+        entries.retain(|entry| entry.path != Path::new(&path));
+        entries.push(found(&path, Kind::Directory));
+    }
+    let plan = planned_on(&served(1000), &request(PROJECT), entries).expect("a plan");
+    let guard = |watched: &Watched| {
+        BuiltIn::Default.policy().expect("a policy").guards[watched.guard].id.value.clone()
+    };
+    let of = |id: &str| -> Vec<Object> {
+        let own = plan.watched.iter().filter(|watched| guard(watched) == id);
+        own.map(|watched| watched.object.clone()).collect()
+    };
+    let dotenv = Object::Named { below: PROJECT.into(), name: ".env".into() };
+    assert!(of("project.dotenv").contains(&dotenv), "{:?}", of("project.dotenv"));
+    let hooks = of("git.exec");
+    assert_eq!(
+        hooks,
+        [
+            Object::There(format!("{PROJECT}/.git/hooks").into()),
+            Object::Holds(format!("{PROJECT}/.git").into()),
+            Object::Named { below: format!("{PROJECT}/.git").into(), name: "hooks".into() },
+        ]
+    );
+    // The home is the run's own, and what is read-only needs no guard on writing.
+    assert!(of("aws.credentials").is_empty() && of("git.user-config").is_empty());
+    let gaps = not_enforced(&plan);
+    assert!(gaps.contains("project.private-keys") && gaps.contains("judged by their content"), "{gaps}");
+    assert!(!gaps.contains("write guards"), "{gaps}");
+}
+
 /// The step that covers `path`.
 fn cover(plan: &Plan, path: &str) -> String {
     let number = plan.tripwires.iter().position(|wire| wire.path == Path::new(path)).expect("a tripwire");

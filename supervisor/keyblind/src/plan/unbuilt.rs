@@ -10,11 +10,10 @@ pub(super) fn check(
     policy: &Policy,
     base: Tier,
     addresses_limited: bool,
-    programs: Option<&[(usize, String)]>,
+    programs: Option<&[(usize, &'static str)]>,
 ) -> Result<Vec<NotEnforced>, PlanError> {
     let mut wanted: Vec<(String, Origin)> = Vec::new();
     let mut missing: Vec<(&'static str, Vec<String>)> = Vec::new();
-    let mut gaps: Vec<NotEnforced> = Vec::new();
     for feature in policy.features() {
         let by_path = feature.guard.is_some_and(|guard| guard.name.is_empty());
         let Some(why) = why(feature.kind, by_path, base, addresses_limited, programs.is_some()) else {
@@ -26,16 +25,12 @@ pub(super) fn check(
             continue;
         }
         let what = feature.guard.map_or_else(|| feature.to_string(), |guard| guard.id.value.clone());
-        match missing.iter_mut().find(|(have, _)| *have == why) {
-            Some((_, list)) if list.contains(&what) => {}
-            Some((_, list)) => list.push(what),
-            None => missing.push((why, vec![what])),
-        }
+        name(&mut missing, why, what);
     }
     for (place, why) in programs.unwrap_or_default() {
         let Some(guard) = policy.guards.get(*place) else { continue };
         if guard.origin().is_built_in() {
-            gaps.push(NotEnforced { what: guard.id.value.clone(), why: why.clone() });
+            name(&mut missing, why, guard.id.value.clone());
         } else {
             wanted.push((format!("guard `{}`: {why}", guard.id.value), guard.origin().clone()));
         }
@@ -45,7 +40,16 @@ pub(super) fn check(
     }
     let missing = missing.into_iter();
     let missing = missing.map(|(why, list)| NotEnforced { what: list.join(", "), why: why.to_owned() });
-    Ok(missing.chain(gaps).collect())
+    Ok(missing.collect())
+}
+
+/// Adds `what` to those that are missing for the same reason.
+fn name(missing: &mut Vec<(&'static str, Vec<String>)>, why: &'static str, what: String) {
+    match missing.iter_mut().find(|(have, _)| *have == why) {
+        Some((_, list)) if list.contains(&what) => {}
+        Some((_, list)) => list.push(what),
+        None => missing.push((why, vec![what])),
+    }
 }
 
 const COVERED: &str = "an empty object is mounted over what exists at the start; not over other links to it, and not \

@@ -36,11 +36,15 @@ pub enum Object {
     },
 }
 
+/// Why something of a guard is not guarded.
+const BY_CONTENT: &str = "names with * are judged by their content, which is not built yet";
+const NO_DIRECTORY: &str = "a directory on its path is not there yet, and what comes into it is not guarded";
+
 /// What a run can see and policy guards; and by the guard's place what cannot be guarded, and why.
 #[derive(Debug, Default)]
 pub(super) struct Watch {
     pub(super) watched: Vec<Watched>,
-    pub(super) gaps: Vec<(usize, String)>,
+    pub(super) gaps: Vec<(usize, &'static str)>,
 }
 
 /// Finds them. `survey` must hold the answers for [`super::wanted`].
@@ -82,8 +86,10 @@ impl One<'_> {
         }
     }
 
-    fn gap(&mut self, why: String) {
-        self.watch.gaps.push((self.number, why));
+    fn gap(&mut self, why: &'static str) {
+        if !self.watch.gaps.contains(&(self.number, why)) {
+            self.watch.gaps.push((self.number, why));
+        }
     }
 
     fn paths(&mut self, roots: &Roots<'_>, survey: &Survey) {
@@ -108,12 +114,7 @@ impl One<'_> {
                     self.ancestors(&below.join(name));
                     self.add(Object::Named { below, name: name.to_owned() });
                 }
-                _ if found.is_empty() => {
-                    self.gap(format!(
-                        "{} is not there, and what comes into it is not guarded",
-                        parent.display()
-                    ));
-                }
+                _ if found.is_empty() => self.gap(NO_DIRECTORY),
                 _ => {}
             }
         }
@@ -128,20 +129,12 @@ impl One<'_> {
                 .map(|found| found.real.clone())
                 .collect();
             for below in trees {
-                let mut by_content = Vec::new();
                 for name in self.guard.name.iter().flat_map(|name| name.value.alternatives()) {
                     if name.is_exact() {
                         self.add(Object::Named { below: below.clone(), name: name.as_str().into() });
                     } else {
-                        by_content.push(name.as_str().to_owned());
+                        self.gap(BY_CONTENT);
                     }
-                }
-                if !by_content.is_empty() {
-                    self.gap(format!(
-                        "{} below {}: names with * are judged by their content, which is not built yet",
-                        by_content.join(", "),
-                        below.display()
-                    ));
                 }
             }
         }
