@@ -14,6 +14,7 @@ mod outcome;
 #[expect(unsafe_code, reason = "system calls that no crate wraps")]
 pub mod raw;
 mod require;
+mod service;
 mod site;
 mod start;
 mod terminal;
@@ -25,6 +26,7 @@ pub use check::Check;
 pub use job::Job;
 pub use outcome::Outcome;
 pub use require::{Feature, absent, skip};
+pub use service::Service;
 pub use site::Site;
 pub use start::{Run, Tier, binary};
 pub use terminal::Terminal;

@@ -6,4 +6,5 @@
 mod bed;
 mod guest;
 mod kernel;
+mod service;
 mod tiers;

@@ -51,7 +51,7 @@ pub(super) struct Watch {
 pub(super) fn decide(policy: &Policy, roots: &Roots<'_>, survey: &Survey, places: &[Place]) -> Watch {
     let mut watch = Watch::default();
     for (number, guard) in policy.guards.iter().enumerate() {
-        let mut one = One { number, guard, places, watch: &mut watch };
+        let mut one = One { number, guard, policy, places, watch: &mut watch };
         one.paths(roots, survey);
         one.names(roots, survey);
     }
@@ -61,6 +61,7 @@ pub(super) fn decide(policy: &Policy, roots: &Roots<'_>, survey: &Survey, places
 struct One<'a> {
     number: usize,
     guard: &'a Guard,
+    policy: &'a Policy,
     places: &'a [Place],
     watch: &'a mut Watch,
 }
@@ -73,6 +74,22 @@ impl One<'_> {
                 && (self.guard.access == Access::Read || (place.writable && place.layer.is_none()))
         };
         self.places.iter().filter(open).max_by_key(|place| place.path.as_os_str().len())
+    }
+
+    /// Whether the guard is an exception.
+    fn allows(&self) -> bool {
+        self.guard.action.value == Action::Allow
+    }
+
+    /// The kernel's exceptions are from reading and changing alike: one that would take something from another guard is
+    /// none.
+    fn is_guarded(&self, path: &Path, roots: &Roots<'_>) -> bool {
+        let other = match self.guard.access {
+            Access::Read => Access::Write,
+            Access::Write => Access::Read,
+        };
+        let judged = || self.policy.judge(other, path, roots);
+        !self.allows() || judged().is_none_or(|judged| judged.action.value == Action::Allow)
     }
 
     fn add(&mut self, object: Object) {
@@ -97,13 +114,13 @@ impl One<'_> {
             let Some(path) = pattern.value.resolve(roots) else { continue };
             let found = survey.get(&path);
             for found in found {
-                if self.place(&found.real).is_none() {
+                if self.place(&found.real).is_none() || !self.is_guarded(&found.real, roots) {
                     continue;
                 }
                 self.add(Object::There(found.real.clone()));
                 self.ancestors(&found.real);
             }
-            if pattern.value.has_glob() || self.place(&path).is_none() {
+            if pattern.value.has_glob() || self.place(&path).is_none() || self.allows() {
                 continue;
             }
             // The name too: a file that is saved anew is another object, and one that comes later is none yet.
@@ -128,7 +145,7 @@ impl One<'_> {
                 .filter(|found| found.is_directory() && self.place(&found.real).is_some())
                 .map(|found| found.real.clone())
                 .collect();
-            for below in trees {
+            for below in trees.into_iter().filter(|_| !self.allows()).collect::<Vec<_>>() {
                 for name in self.guard.name.iter().flat_map(|name| name.value.alternatives()) {
                     if name.is_exact() {
                         self.add(Object::Named { below: below.clone(), name: name.as_str().into() });

@@ -19,7 +19,7 @@ use tokio::time::timeout;
 use super::enforce::Protected;
 use super::protocol::{Access, Action};
 use crate::host::survey;
-use crate::policy::{self, Guard, Loaded, Roots};
+use crate::policy::{self, Guard, Loaded, Policy, Roots};
 
 /// How long the look-up may take.
 const LONGEST: Duration = Duration::from_secs(3);
@@ -113,10 +113,10 @@ fn look_up(policy: &Loaded, home: Option<&Path>, project: Option<&OwnedFd>, run:
     let nowhere = Path::new("/proc/self/fd/-1");
     let roots = Roots { project: project.as_deref().unwrap_or(nowhere), home };
     let guards = policy.policy.guards.iter().zip(FIRST..);
-    guards.flat_map(|(guard, number)| of_guard(guard, number, &roots, run)).collect()
+    guards.flat_map(|(guard, number)| of_guard(&policy.policy, guard, number, &roots, run)).collect()
 }
 
-fn of_guard(guard: &Guard, number: u32, roots: &Roots<'_>, run: bool) -> Vec<Target> {
+fn of_guard(policy: &Policy, guard: &Guard, number: u32, roots: &Roots<'_>, run: bool) -> Vec<Target> {
     let access = match guard.access {
         policy::Access::Read => Access::Read,
         policy::Access::Write => Access::Write,
@@ -132,9 +132,15 @@ fn of_guard(guard: &Guard, number: u32, roots: &Roots<'_>, run: bool) -> Vec<Tar
         |object: &Arc<OwnedFd>, name| Target { number, access, action, object: Arc::clone(object), name };
     let mut targets = Vec::new();
     for path in guard.path.iter().filter_map(|pattern| pattern.value.resolve(roots)) {
-        for found in there(&path) {
+        let at_home = roots.home.is_some_and(|home| path.starts_with(home));
+        // What a run sees of a home is granted by name, and may lie in a guarded directory with exceptions.
+        let skipped = run && at_home && !guard.except.is_empty();
+        for found in there(&path).into_iter().filter(|_| !skipped) {
+            if action == Action::Allow && !is_exempt(policy, guard, &found, roots) {
+                continue;
+            }
             targets.extend(opened(&found).map(|object| target(&object, None)));
-            targets.extend(exceptions(guard, &found).into_iter().map(|object| Target {
+            targets.extend(exceptions(policy, guard, &found, roots).into_iter().map(|object| Target {
                 number,
                 access,
                 action: Action::Allow,
@@ -143,7 +149,7 @@ fn of_guard(guard: &Guard, number: u32, roots: &Roots<'_>, run: bool) -> Vec<Tar
             }));
         }
         // The name too: a file that is saved anew is another object, and one that comes later is none yet.
-        let comes_in = !run || roots.home.is_none_or(|home| !path.starts_with(home));
+        let comes_in = (!run || !at_home) && action != Action::Allow;
         if let (Some(parent), Some(name)) = (path.parent(), path.file_name())
             && comes_in
             && !path.as_os_str().as_bytes().contains(&b'*')
@@ -164,7 +170,7 @@ fn of_guard(guard: &Guard, number: u32, roots: &Roots<'_>, run: bool) -> Vec<Tar
 
 /// What lies in a guarded directory and is left alone by its name. One that is saved anew is guarded again, as everything
 /// that the guard does not know.
-fn exceptions(guard: &Guard, directory: &Path) -> Vec<Arc<OwnedFd>> {
+fn exceptions(policy: &Policy, guard: &Guard, directory: &Path, roots: &Roots<'_>) -> Vec<Arc<OwnedFd>> {
     if guard.except.is_empty() || !directory.is_dir() {
         return Vec::new();
     }
@@ -172,8 +178,18 @@ fn exceptions(guard: &Guard, directory: &Path) -> Vec<Arc<OwnedFd>> {
     let left = entries.filter(|entry| {
         let name = entry.file_name();
         guard.except.iter().any(|except| except.value.matches(name.as_bytes()))
+            && is_exempt(policy, guard, &entry.path(), roots)
     });
     left.filter_map(|entry| opened(&entry.path())).collect()
+}
+
+/// Whether an exception from `guard` takes nothing from others: the kernel's exceptions are from reading and changing alike.
+fn is_exempt(policy: &Policy, guard: &Guard, path: &Path, roots: &Roots<'_>) -> bool {
+    let other = match guard.access {
+        policy::Access::Read => policy::Access::Write,
+        policy::Access::Write => policy::Access::Read,
+    };
+    policy.judge(other, path, roots).is_none_or(|judged| judged.action.value == policy::Action::Allow)
 }
 
 /// The objects that a path with `*` in it stands for, by their paths without links.
@@ -247,14 +263,19 @@ mod tests {
     #[test]
     fn what_is_left_alone_in_a_guarded_directory_is_an_exception() {
         let place = tempfile::tempdir().unwrap();
-        for name in ["known", "one.pub", "key"] {
+        for name in ["known", "one.pub", "two.pub", "key"] {
             fs::create_dir_all(place.path().join(".keys")).unwrap();
             fs::write(place.path().join(".keys").join(name), "x").unwrap();
         }
-        let text =
-            "[[guard]]\nid = \"a\"\npath = [\"~/.keys\"]\nexcept = [\"known\", \"*.pub\"]\nreason = \"r\"\n";
+        let text = "[[guard]]\nid = \"a\"\npath = [\"~/.keys\"]\nexcept = [\"known\", \"*.pub\"]\nreason = \"r\"\n\
+             [[guard]]\nid = \"w\"\npath = [\"~/.keys/two.pub\"]\naccess = \"write\"\nreason = \"r\"\n";
         let policy = loaded(place.path(), text);
-        let targets = look_up(&policy, Some(place.path()), None, true);
+        assert!(
+            look_up(&policy, Some(place.path()), None, true).is_empty(),
+            "a run sees what its plan grants"
+        );
+        let targets = look_up(&policy, Some(place.path()), None, false);
+        let targets: Vec<_> = targets.into_iter().filter(|target| target.name.is_none()).collect();
         let (allowed, guarded): (Vec<_>, Vec<_>) =
             targets.into_iter().partition(|target| target.action == Action::Allow);
         assert_eq!(shown(&policy, &guarded, "a"), [".keys"]);

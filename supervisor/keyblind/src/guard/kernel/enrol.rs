@@ -125,7 +125,7 @@ impl Kernel {
         let holds = guard.reach == Reach::Holds;
         let says = if holds { 0 } else { says(guard.refuses) };
         self.says(slot, enrolled.object, |entry| {
-            entry.flags |= reach | says | how(guard.how);
+            entry.flags = together(entry.flags, reach | says | how(guard.how));
             match guard.refuses {
                 Refuses::Opening if !holds => entry.read = guard.number,
                 _ => entry.write = guard.number,
@@ -152,7 +152,7 @@ impl Kernel {
             let key = GuardKey { slot: slot.0, object: number };
             let mut entry = found("SLOT_NAMES", self.maps.slot_names.get(&Wire(key), 0))?
                 .map_or(NameEntry::default(), |Wire(entry)| entry);
-            entry.flags |= says(guard.refuses) | how(guard.how);
+            entry.flags = together(entry.flags, says(guard.refuses) | how(guard.how));
             entry.names |= bit;
             match guard.refuses {
                 Refuses::Changing => entry.write = guard.number,
@@ -273,7 +273,41 @@ fn how(how: How) -> u32 {
     }
 }
 
+/// What two guards of one set say about one object or name, which has room for one answer: the tighter. Else a guard that
+/// only flags changes would let reads pass that another guard refuses, and an exception from the one would be one from the
+/// other.
+fn together(have: u32, more: u32) -> u32 {
+    const GUARDS: u32 = flags::READ | flags::WRITE | flags::HOLDS;
+    const SOFTER: u32 = flags::FLAG | flags::HIDE;
+    match (have & GUARDS != 0, more & flags::ALLOW != 0) {
+        (true, true) => have,
+        (true, false) => (have | more) & !(SOFTER | flags::ALLOW) | (have & more & SOFTER),
+        (false, true) => have | more,
+        (false, false) => (have & !flags::ALLOW) | more,
+    }
+}
+
 fn path_of(fd: BorrowedFd<'_>) -> String {
     let link = std::fs::read_link(format!("/proc/self/fd/{}", fd.as_raw_fd()));
     link.map_or_else(|_| "an object".to_owned(), |path| path.display().to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_tighter_of_two_guards_counts() {
+        let (read, write) = (flags::READ, flags::WRITE);
+        assert_eq!(together(0, read | flags::FLAG), read | flags::FLAG);
+        // Flagged changes do not make a refused read pass, in whichever order they come.
+        assert_eq!(together(read, write | flags::FLAG), read | write);
+        assert_eq!(together(write | flags::FLAG, read), read | write);
+        assert_eq!(together(read | flags::FLAG, write | flags::FLAG), read | write | flags::FLAG);
+        assert_eq!(together(read | flags::HIDE, write | flags::FLAG), read | write);
+        // Nor does an exception.
+        assert_eq!(together(write, flags::ALLOW), write);
+        assert_eq!(together(flags::ALLOW, write), write);
+        assert_eq!(together(0, flags::ALLOW), flags::ALLOW);
+    }
 }
