@@ -121,3 +121,26 @@ fn outside_nothing_is_refused_while_many_runs_are_guarded() {
     assert!(opened >= 10_000);
     assert!(scopes().is_empty() && Path::new(SCOPES).exists(), "{:?}", scopes());
 }
+
+#[test]
+fn an_ordinary_users_run_does_not_reach_what_its_policy_denies() {
+    let Some(_service) = Service::up() else { return };
+    let site = Site::new();
+    let policy = site
+        .write("policy.toml", "version = 1\nextends = \"default\"\n[network]\ndeny = [\"127.9.0.0/16\"]\n");
+    let script = "exec 3<>/dev/udp/127.8.9.9/9 && echo near; exec 4<>/dev/udp/127.9.9.9/9 && echo denied";
+    let bare = site.run(Run::bash(Tier::Bare, script));
+    assert_eq!(bare.stdout, b"near\ndenied\n", "{bare}");
+    let policy = ["--policy".into(), policy.into_os_string()];
+    let outcome = site.run(Run::bash(Tier::KernelByUser, script).options(policy));
+    outcome.assert_supervised();
+    assert!(
+        outcome.text().starts_with("near\n") && outcome.text().contains("Operation not permitted"),
+        "{outcome}"
+    );
+    let events = outcome.events_of("access.denied");
+    assert_eq!(events.len(), 1, "{events:#?}");
+    let object = &events[0]["object"];
+    assert_eq!((&object["guard"], &events[0]["process"]["name"]), (&"network.deny".into(), &"bash".into()));
+    assert!(object["rule"].as_str().is_some_and(|rule| rule.contains("policy.toml:4")), "{object}");
+}

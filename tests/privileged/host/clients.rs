@@ -105,3 +105,18 @@ fn two_hundred_runs_at_once() {
     machine.until(|status| status["runs_in_all"] == 0);
     assert!(open_scopes("r-many").is_empty());
 }
+
+/// What a run must not reach, and what the host's policy denies (by default the clouds' metadata), in one.
+#[test]
+fn denied_addresses_are_out_of_reach_in_a_scope() {
+    require!(Root, CgroupV2, Probes);
+    let machine = Machine::new();
+    let _service = machine.up(&[]);
+    let open = machine.client(USER, &["begin:r-open", "udp:127.9.9.9,127.8.9.9", "end"]);
+    assert_eq!(open[1], "udp:127.9.9.9,127.8.9.9: connected, connected");
+    let denied = "udp:127.9.9.9,127.8.9.9,169.254.169.254";
+    let lines = machine.client(USER, &["deny:127.9.0.0/16", "begin:r-deny", denied, "end"]);
+    let said = "Operation not permitted, connected, Operation not permitted";
+    assert_eq!(lines[2], format!("{denied}: {said}"));
+    assert_eq!(lines[3], "end: denied 2");
+}

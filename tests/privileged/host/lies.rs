@@ -117,7 +117,7 @@ fn what_is_no_message_costs_its_connection() {
         ("packet:0104", "a run begins once, after its registration"),
         ("packet:0105", "a scope is entered once it is there"),
         ("packet:0106", "a run ends once it has begun"),
-        ("packet:01030000", "guards belong between"),
+        ("packet:01030000", "guards belong to a run that is registered"),
         ("packet:010800", "only root can end the service"),
         ("long", "longer than 32768 bytes"),
         ("descriptors:65", "more than 64 descriptors"),

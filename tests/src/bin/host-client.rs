@@ -3,6 +3,7 @@
 //!
 //! - `begin:RUN[:UID]` asks for a scope; `guard:PATH` before it gives it a guard
 //! - `child` starts a process and moves it into the scope, `enter:PID` another one that is there already
+//! - `deny:NET` before `begin` denies addresses, `udp:ADDRESS,…` instead of `child` is a process that connects to them
 //! - `cat:PATH` reads a file by a process in the scope, and says whether it could
 //! - `again` waits for a line on stdin; `end` ends the run, `hold` waits for the end of stdin, `die` is SIGKILL
 //! - `packet:HEX`, `long`, `descriptors:N` and `silence` use a connection of their own, kept open
@@ -16,6 +17,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
+use keyblind::policy::NetworkDeny;
 use keyblind::registrar::client::{self, ClientError, Scope};
 use keyblind::registrar::protocol::{Access, Action, Guard, Registration, Reply, Request, Target};
 use keyblind_tests::raw::pidfd;
@@ -30,6 +32,7 @@ type Outcome = Result<String, String>;
 struct Client {
     socket: String,
     guards: Vec<(String, File)>,
+    denied: Vec<NetworkDeny>,
     scope: Option<Scope>,
     children: Vec<Child>,
     reader: Option<(ChildStdin, BufReader<ChildStdout>)>,
@@ -42,6 +45,7 @@ fn main() -> io::Result<()> {
     let mut client = Client {
         socket,
         guards: Vec::new(),
+        denied: Vec::new(),
         scope: None,
         children: Vec::new(),
         reader: None,
@@ -77,6 +81,11 @@ impl Client {
         let (verb, first, second) = (parts.next().unwrap_or_default(), parts.next(), parts.next());
         let number = || first.and_then(|text| text.parse::<usize>().ok()).ok_or("a number is wanted");
         match verb {
+            "deny" => {
+                self.denied.push(step.trim_start_matches("deny:").parse()?);
+                Ok("noted".to_owned())
+            }
+            "udp" => self.udp(first.unwrap_or_default()),
             "guard" => self.guard(first.unwrap_or_default()),
             "begin" => self.begin(first.unwrap_or_default(), second.and_then(|uid| uid.parse().ok())),
             "child" => {
@@ -141,6 +150,7 @@ impl Client {
             command: "host-client".to_owned(),
             uid: uid.unwrap_or_else(|| nix::unistd::geteuid().as_raw()),
             enforce: true,
+            denied: self.denied.clone(),
         };
         let guards: Vec<Guard> = (0..self.guards.len())
             .map(|place| Guard {
@@ -175,6 +185,22 @@ impl Client {
         let mut line = String::new();
         stdout.read_line(&mut line).map_err(shown)?;
         Ok(line.trim_end().to_owned())
+    }
+
+    /// A process in the scope connects to a port of UDP at each address, for which nobody needs to listen.
+    fn udp(&mut self, addresses: &str) -> Outcome {
+        let script = "read -r go; for a in \"$@\"; do if { exec 3<>\"/dev/udp/$a/9\"; } 2>&1; then echo connected; fi; done";
+        let mut command = Command::new("/bin/bash");
+        command.args(["-c", script, "bash"]).args(addresses.split(','));
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().map_err(shown)?;
+        self.enter(child.id())?;
+        writeln!(child.stdin.take().ok_or("no stdin")?, "go").map_err(shown)?;
+        let output = child.wait_with_output().map_err(shown)?;
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        let last = |line: &str| line.rsplit(": ").next().unwrap_or_default().to_owned();
+        // bash names the call first, and then the file.
+        let said = said.lines().filter(|line| !line.contains(": connect:"));
+        Ok(said.map(last).collect::<Vec<_>>().join(", "))
     }
 
     fn enter(&mut self, pid: u32) -> Outcome {

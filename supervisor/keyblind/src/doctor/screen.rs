@@ -4,6 +4,7 @@ use std::fmt;
 
 use super::report::{Layer, Report};
 use super::selftest::Verdict;
+use crate::guard::kernel::object;
 use crate::trial::user;
 
 /// Left column of the lines that stand alone.
@@ -21,7 +22,7 @@ impl fmt::Display for Report {
             env!("CARGO_PKG_VERSION"),
             linkage(),
             std::env::consts::ARCH,
-            if PROBES { "yes" } else { "no" },
+            if probes() { "yes" } else { "no" },
         )?;
         let machine = &self.machine;
         line(
@@ -84,7 +85,9 @@ impl Report {
 }
 
 /// Whether kernel programs are part of this build.
-pub(super) const PROBES: bool = false;
+pub(super) fn probes() -> bool {
+    object().is_some()
+}
 
 pub(super) fn linkage() -> &'static str {
     if cfg!(target_feature = "crt-static") { "static" } else { "dynamic" }
@@ -154,7 +157,7 @@ mod tests {
         });
         let page = report.to_string();
         let (head, rest) = page.split_once('\n').expect("lines");
-        assert!(head.ends_with("probes built in: no  policy: built-in default (generation 3f9c)"), "{head}");
+        assert!(head.ends_with("  policy: built-in default (generation 3f9c)"), "{head}");
         assert_eq!(
             rest,
             "\

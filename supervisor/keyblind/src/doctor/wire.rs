@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::report::Report;
-use super::screen::{PROBES, linkage};
+use super::screen::{linkage, probes};
 use super::selftest::{Attempt, Target, Trial, Verdict};
 
 impl Report {
@@ -26,7 +26,7 @@ impl Report {
             "version": env!("CARGO_PKG_VERSION"),
             "linkage": linkage(),
             "architecture": std::env::consts::ARCH,
-            "probes": PROBES,
+            "probes": probes(),
             "policy": self.policy.as_ref().map(|policy| json!({
                 "source": policy.source,
                 "generation": policy.generation,

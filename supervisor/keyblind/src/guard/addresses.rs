@@ -7,13 +7,16 @@
 //! What they do not see: raw and packet sockets, which need a capability that no run has; and a descriptor that somebody
 //! outside the cgroup made and passed on: a socket belongs to the cgroup in which it was made.
 
+use std::ffi::OsStr;
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::unix::ffi::OsStrExt;
 
 use aya::maps::{Array, Map, MapData, MapError, RingBuf};
 use keyblind_abi::{Addressed, addressed};
+use keyblind_events::{Address, Envelope, Errno, Object, Outcome, Process};
 
 use crate::policy::{METADATA, NetworkDeny};
 use crate::sys::bpf::{self, MapKind};
@@ -106,6 +109,31 @@ pub struct Denied {
     /// Reports of this kind that are missing before this one. Threads may report out of order, so that a later report
     /// may fill a gap; the counts say what was lost in all.
     pub gap: u64,
+}
+
+impl Denied {
+    /// What an event says of it. `seen` is what /proc said of the process and its ancestors when the report was read; the
+    /// kernel's report counts where it is gone.
+    pub fn describe(&self, seen: (Process, Vec<Process>), envelope: &mut Envelope) {
+        let (mut process, lineage) = seen;
+        process.uid = process.uid.or(Some(self.uid));
+        let name = self.command.split(|byte| *byte == 0).next().unwrap_or_default();
+        process.name = process.name.or_else(|| Some(OsStr::from_bytes(name).to_owned()));
+        envelope.process = Some(process);
+        envelope.lineage = lineage;
+        envelope.layer = Some("network_limits".to_owned());
+        envelope.errno = self.refused.then_some(Errno::EPERM);
+        envelope.object = Some(Object {
+            guard: Some("network.deny".to_owned()),
+            address: Some(Address::Inet((self.address, self.port).into())),
+            ..Object::default()
+        });
+    }
+
+    /// Refused, or only flagged.
+    pub fn outcome(&self) -> Outcome {
+        if self.refused { Outcome::Denied } else { Outcome::Flagged }
+    }
 }
 
 /// What was counted since the programs were loaded.

@@ -73,6 +73,8 @@ pub struct Host {
     pub kernel_programs: Support,
     /// The host service makes a cgroup for a run.
     pub scopes: Support,
+    /// The host service puts programs that guard addresses at that cgroup.
+    pub scope_addresses: Support,
 }
 
 impl Host {
@@ -92,7 +94,7 @@ impl Host {
         let address_programs = if !initial_user_namespace || !may_load.into_iter().all(has) {
             Support::missing(
                 "addresses are limited by programs at the run's cgroup, which only root can load",
-                "start it as root, or --net loopback or none, where a network namespace can be had",
+                "start it as root, or sudo keyblind host up, or --net loopback or none",
             )
         } else {
             Support::Available
@@ -113,7 +115,8 @@ impl Host {
             cgroup,
             address_programs,
             kernel_programs: unserved.clone(),
-            scopes: unserved,
+            scopes: unserved.clone(),
+            scope_addresses: unserved,
         }
     }
 }

@@ -151,6 +151,9 @@ fn support(
                 "addresses are limited by programs at the run's cgroup, and it has none",
                 "the layer `cgroup`, or --net loopback or none, where a network namespace can be had",
             ),
+            Support::Missing { .. } if host.scopes.is_available() && host.scope_addresses.is_available() => {
+                Ok("programs of the host service at the run's scope".to_owned())
+            }
             Support::Missing { evidence, remedy } => Err((evidence.clone(), remedy.clone())),
         },
         Layer::LandlockScopes => match host.landlock_abi {

@@ -134,15 +134,16 @@ pub fn plan(
     let layers = layers::decide(policy, host, network)?;
     let base = layers.base;
     let programs = layers.is_on(Layer::BpfLsm);
-    // Where the caller can make a cgroup and the service has no programs, it does nothing that the caller cannot.
-    let scope =
-        host.scopes.is_available() && (programs || (layers.cgroup && !host.cgroup_support.is_available()));
     if base == Tier::InPlace && network != NetworkMode::Host {
         return Err(PlanError::NoNetworkNamespace { network });
     }
     let places = places::resolve(policy, &roots, survey, request, base != Tier::InPlace)?;
     let limited = layers.is_on(Layer::NetworkLimits);
     let watch = if programs { watched::decide(policy, &roots, survey, &places) } else { Watch::default() };
+    // What the caller can do is not asked of the service.
+    let for_cgroup = layers.cgroup && !host.cgroup_support.is_available();
+    let for_addresses = limited && network == NetworkMode::Host && !host.address_programs.is_available();
+    let scope = host.scopes.is_available() && (programs || for_cgroup || for_addresses);
     let mut not_enforced = unbuilt::check(policy, base, limited, programs.then_some(watch.gaps.as_slice()))?;
     if base == Tier::InPlace {
         not_enforced.extend(in_place_gaps(host));
@@ -266,7 +267,12 @@ pub fn without_service(host: &Host, failure: &str) -> Host {
         evidence: failure.to_owned(),
         remedy: "`keyblind host status` says more".to_owned(),
     };
-    Host { kernel_programs: missing.clone(), scopes: missing, ..host.clone() }
+    Host {
+        kernel_programs: missing.clone(),
+        scopes: missing.clone(),
+        scope_addresses: missing,
+        ..host.clone()
+    }
 }
 
 /// The host as it is after it refused, with `failure`, programs that guard addresses.

@@ -26,6 +26,7 @@ fn host(uid: u32) -> Host {
         address_programs: if uid == 0 { Support::Available } else { missing("only root can") },
         kernel_programs: missing("no keyblind host"),
         scopes: missing("no keyblind host"),
+        scope_addresses: missing("no keyblind host"),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::str::FromStr;
 
 use super::Located;
 use super::word::named;
@@ -57,6 +58,39 @@ impl fmt::Display for NetworkDeny {
             }
             NetworkDeny::Net { address, prefix } => write!(f, "{address}/{prefix}"),
         }
+    }
+}
+
+/// `metadata`, an address, or a network with its prefix length. The error is a clause for people.
+impl FromStr for NetworkDeny {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "metadata" {
+            return Ok(NetworkDeny::Metadata);
+        }
+        let expected =
+            "is not an address; expected `metadata`, an IP address or a network such as `10.0.0.0/8`";
+        let (address, prefix) = match text.split_once('/') {
+            Some((address, prefix)) => (address, Some(prefix)),
+            None => (text, None),
+        };
+        let address: IpAddr = address.parse().map_err(|_error| expected.to_owned())?;
+        let bits: u8 = if address.is_ipv4() { 32 } else { 128 };
+        let prefix = match prefix {
+            Some(prefix) => prefix.parse().ok().filter(|prefix| *prefix <= bits).ok_or(expected)?,
+            None => bits,
+        };
+        let shift = u32::from(bits - prefix);
+        let host = match address {
+            IpAddr::V4(address) => u128::from(address.to_bits()),
+            IpAddr::V6(address) => address.to_bits(),
+        };
+        let zeroed = host.checked_shr(shift).unwrap_or(0).checked_shl(shift).unwrap_or(0);
+        if zeroed != host {
+            return Err(format!("has bits set beyond its prefix of {prefix}"));
+        }
+        Ok(NetworkDeny::Net { address, prefix })
     }
 }
 

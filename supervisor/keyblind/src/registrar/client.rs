@@ -101,6 +101,7 @@ pub fn consult(host: &mut Host) -> Option<Offer> {
         Err(error) => {
             host.kernel_programs = missing(error.to_string());
             host.scopes = host.kernel_programs.clone();
+            host.scope_addresses = host.kernel_programs.clone();
             None
         }
         Ok(Some(offer)) => {
@@ -110,6 +111,7 @@ pub fn consult(host: &mut Host) -> Option<Offer> {
                 None => missing("the host service does not know it".to_owned()),
             };
             (host.kernel_programs, host.scopes) = (support(Layer::Files), support(Layer::Scope));
+            host.scope_addresses = support(Layer::Addresses);
             Some(offer)
         }
     }

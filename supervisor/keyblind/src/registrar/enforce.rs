@@ -7,6 +7,7 @@ use std::path::Path;
 use keyblind_abi::{Root, Scope, mode};
 
 use super::protocol::{Access, Action, Layer, LayerReport};
+use crate::guard::AddressPrograms;
 use crate::guard::kernel::{Guard, How, Kernel, NameGuard, PolicySlot, Reach, Refuses, Report, Reports};
 use crate::sys;
 
@@ -69,7 +70,11 @@ impl Enforcement {
             let (enforced, why) = state.map_or_else(|why| (false, why), |why| (true, why));
             LayerReport { layer, enforced, why }
         };
-        let addresses = Err("this keyblind has no programs for addresses".to_owned());
+        // Loaded and dropped: whether the kernel takes them only a load proves.
+        let addresses = AddressPrograms::load(&[], true);
+        let addresses = addresses
+            .map(|_taken| "cgroup/connect4,6 and sendmsg4,6 were loaded just now".to_owned())
+            .map_err(|error| error.to_string());
         let scopes =
             Ok("cgroup v2: every process of a run is in its scope, and is killed with it".to_owned());
         let layers = vec![

@@ -11,6 +11,7 @@ use crate::host::PersonError;
 use crate::plan::PlanError;
 use crate::policy::{LoadError, Loosening};
 use crate::registrar::client::ClientError;
+use crate::registrar::protocol::MOST_DENIED;
 use crate::spawn::{SpawnError, Step, words};
 
 /// keyblind refuses, or failed, before the command was executed.
@@ -58,6 +59,9 @@ pub enum RunError {
     /// More objects than the host service takes for one run.
     #[error("more than 256 guarded objects lie in what the run sees; guard their directories instead")]
     TooManyGuarded,
+    /// More addresses than the host service takes for one run.
+    #[error("{0} networks are denied, and the host service takes at most {most} from a run; write larger ones", most = MOST_DENIED)]
+    TooManyDenied(usize),
     /// The command is not there, or cannot be executed.
     #[error("{command}: {why}")]
     Command {

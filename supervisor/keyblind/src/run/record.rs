@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fs;
-use std::os::unix::ffi::OsStrExt;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use keyblind_events::{
@@ -145,33 +145,20 @@ impl Record {
         policy: &[Located<NetworkDeny>],
         seen: (Process, Vec<Process>),
     ) {
-        let outcome = if denied.refused { Outcome::Denied } else { Outcome::Flagged };
+        let outcome = denied.outcome();
         let counted = if denied.refused { &mut self.tally.denied } else { &mut self.tally.flagged };
         *counted = counted.saturating_add(1);
         let mut event = self.recorder.event(Kind::Access(Access { operation: Operation::Connect, outcome }));
-        let rule = policy.iter().find(|entry| entry.value.denies(denied.address));
-        let (mut process, lineage) = seen;
-        process.uid = process.uid.or(Some(denied.uid));
-        let name = denied.command.split(|byte| *byte == 0).next().unwrap_or_default();
-        process.name = process.name.or_else(|| Some(OsStr::from_bytes(name).to_owned()));
-        let envelope = &mut event.envelope;
-        envelope.process = Some(process);
-        envelope.lineage = lineage;
-        envelope.layer = Some("network_limits".to_owned());
-        envelope.errno = denied.refused.then_some(Errno::EPERM);
-        envelope.object = Some(Object {
-            guard: Some("network.deny".to_owned()),
-            rule: rule.map(|entry| format!("{} ({})", entry.value, entry.origin)),
-            reason: rule.filter(|entry| entry.value == NetworkDeny::Metadata).map(|_| METADATA.to_owned()),
-            address: Some(Address::Inet((denied.address, denied.port).into())),
-            ..Object::default()
-        });
+        denied.describe(seen, &mut event.envelope);
+        if let Some(object) = &mut event.envelope.object {
+            because(object, policy, denied.address);
+        }
         self.write(&event);
     }
 
-    /// Something that kernel programs saw in the run's scope: the service's event with this run's context, and what the
-    /// run's own guard is called.
-    pub(super) fn kernel(&mut self, seen: &Event, named: Option<&Named>) {
+    /// Something that kernel programs saw in the run's scope: the service's event with this run's context, what the run's own
+    /// guard is called, and the addresses that policy denies.
+    pub(super) fn kernel(&mut self, seen: &Event, named: Option<&Named>, denied: &[Located<NetworkDeny>]) {
         let Kind::Access(access) = &seen.kind else { return };
         let counted = match access.outcome {
             Outcome::Denied => &mut self.tally.denied,
@@ -192,6 +179,9 @@ impl Record {
             object.guard = Some(named.guard.clone());
             object.reason = Some(named.reason.clone());
             object.path = named.path.clone().or(object.path);
+        }
+        if let Some(Address::Inet(address)) = object.address {
+            because(&mut object, denied, address.ip());
         }
         envelope.object = Some(object);
         self.write(&event);
@@ -279,6 +269,13 @@ impl Record {
             self.failed.get_or_insert_with(|| error.to_string());
         }
     }
+}
+
+/// Names the rule of policy that denies an address.
+fn because(object: &mut Object, policy: &[Located<NetworkDeny>], address: IpAddr) {
+    let rule = policy.iter().find(|entry| entry.value.denies(address));
+    object.rule = rule.map(|entry| format!("{} ({})", entry.value, entry.origin));
+    object.reason = rule.filter(|entry| entry.value == NetworkDeny::Metadata).map(|_| METADATA.to_owned());
 }
 
 /// Where the journal of this caller is.

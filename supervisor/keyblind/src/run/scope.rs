@@ -15,7 +15,8 @@ use crate::host::Person;
 use crate::plan::{Coverage, NotEnforced, Object, Plan, Tripwire, Watched};
 use crate::policy::{Access, Action, Mode};
 use crate::registrar::client::{ClientError, Offer, Report, Scope};
-use crate::registrar::protocol::{self, Registration, Target};
+use crate::registrar::protocol::{self, MOST_DENIED, Registration, Target};
+use crate::spawn::prepared::Identity;
 use crate::spawn::words;
 
 /// The scope, and what its guards are called.
@@ -56,6 +57,12 @@ impl RunScope {
         let project = as_person(&materials.person, || directory.open(&plan.project));
         let project = project.map_err(RunError::system("open the working directory"))?;
         let command = materials.request.command.first().map(|name| name.to_string_lossy().into_owned());
+        // Root puts programs of its own at the scope, beside other things that take as long.
+        let ours = matches!(plan.identity, Identity::Switch { .. });
+        let denied = plan.denied.iter().filter(|_| !ours).map(|denied| denied.value).collect::<Vec<_>>();
+        if denied.len() > MOST_DENIED {
+            return Err(RunError::TooManyDenied(denied.len()));
+        }
         let registration = Registration {
             run: materials.run.clone(),
             session: materials.session.clone(),
@@ -63,6 +70,7 @@ impl RunScope {
             command: tail(&command.unwrap_or_default()).to_owned(),
             uid: materials.person.uid.as_raw(),
             enforce: plan.mode == Mode::Enforce,
+            denied,
         };
         let mut named = Vec::with_capacity(plan.watched.len() + plan.tripwires.len());
         let mut batch = Batch::default();

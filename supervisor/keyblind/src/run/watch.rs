@@ -134,7 +134,7 @@ pub(super) fn watch(
             let _inside = runtime.enter();
             scope.into_inner()
         };
-        if let Err(error) = end_scope(scope, &mut record) {
+        if let Err(error) = end_scope(scope, &mut record, &materials.plan.denied) {
             service_gone.get_or_insert(error.to_string());
         }
     }
@@ -164,14 +164,18 @@ pub(super) fn watch(
 }
 
 /// Ends a scope in which nobody is left.
-fn end_scope(scope: RunScope, record: &mut Record) -> Result<(), ClientError> {
-    scope.end()?.into_iter().for_each(|seen| hear(seen, record));
+fn end_scope(
+    scope: RunScope,
+    record: &mut Record,
+    denied: &[Located<NetworkDeny>],
+) -> Result<(), ClientError> {
+    scope.end()?.into_iter().for_each(|seen| hear(seen, record, denied));
     Ok(())
 }
 
-fn hear(seen: Seen, record: &mut Record) {
+fn hear(seen: Seen, record: &mut Record, denied: &[Located<NetworkDeny>]) {
     match seen {
-        Seen::Event(event, named) => record.kernel(&event, named.as_ref()),
+        Seen::Event(event, named) => record.kernel(&event, named.as_ref(), denied),
         Seen::Lost(count) => record.lost_accesses(count),
     }
 }
@@ -340,7 +344,7 @@ impl Watch<'_> {
     fn hear_kernel(&mut self) {
         while let Some(scope) = &mut self.sources.scope {
             match scope.get_mut().next() {
-                Ok(Some(seen)) => hear(seen, self.record),
+                Ok(Some(seen)) => hear(seen, self.record, self.denied),
                 Ok(None) => return,
                 Err(error) => {
                     self.service_gone = Some(error.to_string());

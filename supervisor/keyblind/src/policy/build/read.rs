@@ -1,7 +1,5 @@
 //! Readers of single strings. Each error is a clause about the string, which whoever reports it quotes.
 
-use std::net::IpAddr;
-
 use super::super::problem::one_of;
 use super::super::{Named, NetworkDeny, PathPattern, Reference, Scheme, Sink, ToolResult};
 
@@ -35,30 +33,7 @@ pub(super) fn command_name(name: &str) -> Result<String, String> {
 
 /// `metadata`, an address, or a network with its prefix length.
 pub(super) fn network(text: &str) -> Result<NetworkDeny, String> {
-    if text == "metadata" {
-        return Ok(NetworkDeny::Metadata);
-    }
-    let expected = "is not an address; expected `metadata`, an IP address or a network such as `10.0.0.0/8`";
-    let (address, prefix) = match text.split_once('/') {
-        Some((address, prefix)) => (address, Some(prefix)),
-        None => (text, None),
-    };
-    let address: IpAddr = address.parse().map_err(|_error| expected.to_owned())?;
-    let bits: u8 = if address.is_ipv4() { 32 } else { 128 };
-    let prefix = match prefix {
-        Some(prefix) => prefix.parse().ok().filter(|prefix| *prefix <= bits).ok_or(expected)?,
-        None => bits,
-    };
-    let shift = u32::from(bits - prefix);
-    let host = match address {
-        IpAddr::V4(address) => u128::from(address.to_bits()),
-        IpAddr::V6(address) => address.to_bits(),
-    };
-    let zeroed = host.checked_shr(shift).unwrap_or(0).checked_shl(shift).unwrap_or(0);
-    if zeroed != host {
-        return Err(format!("has bits set beyond its prefix of {prefix}"));
-    }
-    Ok(NetworkDeny::Net { address, prefix })
+    text.parse()
 }
 
 /// `journald`, `ocsf:FILE` or `otlp:URL`.

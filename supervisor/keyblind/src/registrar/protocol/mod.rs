@@ -23,6 +23,8 @@ pub const LONGEST: usize = 32 * 1024;
 pub const MOST_DESCRIPTORS: usize = 64;
 /// Guards in one packet.
 pub const MOST_GUARDS: usize = 64;
+/// Addresses in one registration.
+pub const MOST_DENIED: usize = 256;
 /// Bytes of the longest name, id or reason.
 const LONGEST_TEXT: usize = 512;
 /// Entries of any list of texts or layers.

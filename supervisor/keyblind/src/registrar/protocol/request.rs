@@ -2,7 +2,11 @@
 
 use keyblind_events::{RunId, SessionId};
 
-use super::{LONGEST_TEXT, MOST_DESCRIPTORS, MOST_GUARDS, ProtocolError, Reader, Result, Writer, open};
+use super::{
+    LONGEST_TEXT, MOST_DENIED, MOST_DESCRIPTORS, MOST_GUARDS, ProtocolError, Reader, Result, Writer, open,
+};
+
+use crate::policy::NetworkDeny;
 
 /// Bytes of a name in a directory (NAME_MAX).
 const LONGEST_NAME: usize = 255;
@@ -48,6 +52,8 @@ pub struct Registration {
     pub uid: u32,
     /// Refuse, or record and let pass.
     pub enforce: bool,
+    /// Addresses that the run must not reach, beyond those of the host's policy. At most [`MOST_DENIED`].
+    pub denied: Vec<NetworkDeny>,
 }
 
 /// A guard beyond the host's policy.
@@ -137,6 +143,9 @@ impl Request {
                 packet.text(&registration.command, LONGEST_TEXT);
                 packet.u32(registration.uid);
                 packet.u8(registration.enforce.into());
+                packet.list(&registration.denied, MOST_DENIED, |packet, denied| {
+                    packet.text(&denied.to_string(), LONGEST_TEXT);
+                });
             }
             Self::Guards(guards) => packet.list(guards, MOST_GUARDS, |packet, guard| guard.write(packet)),
             Self::Down { end_runs } => packet.u8((*end_runs).into()),
@@ -155,6 +164,10 @@ impl Request {
                 command: reader.text("command", LONGEST_TEXT)?.to_owned(),
                 uid: reader.u32()?,
                 enforce: reader.flag("mode")?,
+                denied: reader.list("addresses", MOST_DENIED, |reader| {
+                    let text = reader.text("address", LONGEST_TEXT)?;
+                    text.parse().map_err(|_why| ProtocolError::Field("address"))
+                })?,
             }),
             3 => Self::Guards(reader.list("guards", MOST_GUARDS, Guard::read)?),
             4 => Self::Begin,

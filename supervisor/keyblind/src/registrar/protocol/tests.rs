@@ -4,6 +4,7 @@ use keyblind_events::{RunId, SessionId};
 use proptest::prelude::*;
 
 use super::*;
+use crate::policy::NetworkDeny;
 
 fn text() -> impl Strategy<Value = String> {
     "[a-zé日 \u{1b}\"\\\\]{0,40}"
@@ -49,7 +50,9 @@ fn request() -> impl Strategy<Value = Request> {
         Just(Request::Hello),
         (run(), session(), text(), any::<u32>(), any::<bool>()).prop_map(
             |(run, session, command, uid, enforce)| {
-                Request::Register(Registration { run, session, command, uid, enforce })
+                let denied =
+                    vec![NetworkDeny::Metadata, "10.0.0.0/8".parse().unwrap(), "fd00::1".parse().unwrap()];
+                Request::Register(Registration { run, session, command, uid, enforce, denied })
             }
         ),
         proptest::collection::vec(guard(), 0..=MOST_GUARDS).prop_map(Request::Guards),

@@ -13,6 +13,7 @@ use tokio::time::{Instant as Deadline, sleep, timeout_at};
 
 use super::state::Held;
 use super::{Order, Shared, scopes, state};
+use crate::policy::NetworkDeny;
 use crate::registrar::cgroup::Cgroup;
 use crate::registrar::channel::{self, ChannelError, Received};
 use crate::registrar::enforce::Protected;
@@ -60,6 +61,14 @@ type Answer = Result<Reply, End>;
 
 fn refuse(refusal: Refusal, why: impl Into<String>) -> End {
     End::Refused(refusal, why.into())
+}
+
+/// Denied addresses of the run, and those of the host's policy.
+fn with_the_hosts(mut denied: Vec<NetworkDeny>, held: &Held) -> Vec<NetworkDeny> {
+    denied.extend(held.policy.policy.network.deny.iter().map(|denied| denied.value));
+    denied.sort_unstable();
+    denied.dedup();
+    denied
 }
 
 impl Connection {
@@ -284,10 +293,12 @@ impl Connection {
                 return Err(refuse(Refusal::Protocol, "a run begins once, after its registration"));
             }
         };
-        let Registration { run, session, command, uid, enforce } = registration;
+        let Registration { run, session, command, uid, enforce, denied } = registration;
+        // Root's own runs have programs of their own, and ask for none here.
+        let denied = if denied.is_empty() { denied } else { with_the_hosts(denied, &held) };
         let entry = Entry { run: run.clone(), session, uid, command, began: state::now(), enforce };
         let client = self.socket.get_ref().try_clone().ok();
-        let opened = scopes::open(&mut self.state.borrow_mut(), entry, held, client);
+        let opened = scopes::open(&mut self.state.borrow_mut(), entry, &denied, held, client);
         let cgroup = opened.map_err(|(error, held)| {
             scopes::give_up(&mut self.state.borrow_mut(), &held);
             match error.raw_os_error() {
@@ -295,6 +306,7 @@ impl Connection {
                 _ => refuse(Refusal::Failed, format!("cannot make a scope: {}", crate::spawn::words(&error))),
             }
         })?;
+        scopes::hear_addresses(&self.state, &run);
         self.phase = Phase::Begun { run, cgroup: Rc::clone(&cgroup), entered: false };
         self.send(&Reply::Begun { cgroup: cgroup.id }, &[cgroup.directory()])
     }
@@ -331,6 +343,8 @@ impl Connection {
             let mut state = self.state.borrow_mut();
             // What the kernel has reported by now belongs to the run.
             while state.report() {}
+            while state.report_addresses(&run) {}
+            state.lost_addresses(&run);
             state.runs.get(&run).map_or((0, 0, 0), |run| (run.denied, run.flagged, run.lost))
         };
         match scopes::close(&self.state, &run, "its run ended").await {

@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -12,10 +12,13 @@ use tokio::time::{sleep, timeout};
 
 use super::Shared;
 use super::slices::HeldSlice;
-use super::state::{Held, Run, State};
+use super::state::{Hearing, Held, Run, State};
+use crate::guard::AddressGuard;
+use crate::policy::NetworkDeny;
 use crate::registrar::cgroup::Cgroup;
 use crate::registrar::enforce::Terms;
 use crate::registrar::ledger::Entry;
+use crate::sys;
 
 /// How often the removal of an empty scope is tried, and what lies between: the kernel may still be taking the last
 /// process apart.
@@ -29,13 +32,15 @@ const LONGEST_END: Duration = Duration::from_secs(20);
 pub(super) fn open(
     state: &mut State,
     entry: Entry,
+    denied: &[NetworkDeny],
     held: Held,
     client: Option<OwnedFd>,
 ) -> Result<Rc<Cgroup>, (io::Error, Held)> {
-    match make(state, &entry, &held) {
-        Ok(cgroup) => {
+    match make(state, &entry, denied, &held) {
+        Ok((cgroup, addresses)) => {
             let event = of_run(HostWhat::ScopeOpened, &entry, format!("for {}", entry.command));
-            let run = Run::new(entry, Rc::clone(&cgroup), held, client);
+            let mut run = Run::new(entry, Rc::clone(&cgroup), held, client);
+            run.addresses = addresses;
             state.runs.insert(run.entry.run.clone(), run);
             state.record().host(event);
             Ok(cgroup)
@@ -44,7 +49,12 @@ pub(super) fn open(
     }
 }
 
-fn make(state: &mut State, entry: &Entry, held: &Held) -> io::Result<Rc<Cgroup>> {
+fn make(
+    state: &mut State,
+    entry: &Entry,
+    denied: &[NetworkDeny],
+    held: &Held,
+) -> io::Result<(Rc<Cgroup>, Option<AddressGuard>)> {
     if state.runs.contains_key(&entry.run) {
         return Err(Errno::EEXIST.into());
     }
@@ -57,14 +67,53 @@ fn make(state: &mut State, entry: &Entry, held: &Held) -> io::Result<Rc<Cgroup>>
             return Err(error);
         }
     };
-    if let Some(slot) = held.slot
-        && let Err(why) = state.enforcement.enter(cgroup.id, Terms { slot, enforce: entry.enforce })
-    {
-        state.hierarchy.remove(&entry.run)?;
-        state.ledger.remove(&entry.run);
-        return Err(io::Error::other(why));
+    let guarded = guard_addresses(&cgroup, denied, entry.enforce).and_then(|addresses| match held.slot {
+        Some(slot) => {
+            state.enforcement.enter(cgroup.id, Terms { slot, enforce: entry.enforce }).map(|()| addresses)
+        }
+        None => Ok(addresses),
+    });
+    match guarded {
+        Ok(addresses) => Ok((Rc::new(cgroup), addresses)),
+        Err(why) => {
+            state.hierarchy.remove(&entry.run)?;
+            state.ledger.remove(&entry.run);
+            Err(io::Error::other(why))
+        }
     }
-    Ok(Rc::new(cgroup))
+}
+
+/// Programs at the cgroup, before anything is in it. Where there is nothing to deny there are none.
+fn guard_addresses(
+    cgroup: &Cgroup,
+    denied: &[NetworkDeny],
+    enforce: bool,
+) -> Result<Option<AddressGuard>, String> {
+    if denied.is_empty() {
+        return Ok(None);
+    }
+    let guard = AddressGuard::attach(cgroup.directory(), denied, enforce);
+    guard.map(Some).map_err(|error| error.to_string())
+}
+
+/// Puts on record what a run's programs for addresses report, as long as the run is there.
+pub(super) fn hear_addresses(state: &Shared, run: &RunId) {
+    let mut borrowed = state.borrow_mut();
+    let Some(known) = borrowed.runs.get_mut(run) else { return };
+    let Some(guard) = &known.addresses else { return };
+    // Where it cannot be waited for, the reports are read when the run ends.
+    let Ok(reports) = guard.as_fd().try_clone_to_owned().and_then(sys::readiness) else { return };
+    let (state, run) = (Rc::clone(state), run.clone());
+    let task = tokio::task::spawn_local(async move {
+        while let Ok(mut ready) = reports.readable().await {
+            // Before they are taken: one that comes meanwhile makes it ready again.
+            ready.clear_ready();
+            while state.borrow_mut().report_addresses(&run) {
+                tokio::task::yield_now().await;
+            }
+        }
+    });
+    known.hearing = Some(Hearing(task.abort_handle()));
 }
 
 /// A run that has registered and does not begin.

@@ -6,11 +6,16 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use keyblind_events::{Access, Event, HostEvent, HostWhat, Kind, Outcome, RunId, encode};
+use keyblind_events::{
+    Access, Envelope, Event, HostEvent, HostWhat, Kind, Operation, Outcome, RunId, encode,
+};
+use tokio::task::AbortHandle;
 
 use super::Options;
 use super::slices::HeldSlice;
 use crate::guard::kernel::{Lane, PolicySlot, Report};
+use crate::guard::{AddressGuard, Denied};
+use crate::host::lineage;
 use crate::policy::{Loaded, Slice};
 use crate::registrar::cgroup::{Cgroup, Hierarchy};
 use crate::registrar::enforce::Enforcement;
@@ -35,6 +40,10 @@ pub(super) struct Run {
     /// It was killed, and somebody waits for its end.
     pub(super) closing: bool,
     pub(super) held: Held,
+    /// Programs at its cgroup that refuse addresses, and who hears of what they refuse. Those of a service of before stay, and
+    /// nobody hears of it.
+    pub(super) addresses: Option<AddressGuard>,
+    pub(super) hearing: Option<Hearing>,
     /// Its client, who is told what the kernel reports.
     pub(super) client: Option<OwnedFd>,
     pub(super) denied: u64,
@@ -54,6 +63,8 @@ impl Run {
             adopted,
             closing: false,
             held,
+            addresses: None,
+            hearing: None,
             client,
             denied: 0,
             flagged: 0,
@@ -75,6 +86,16 @@ impl Run {
             self.untold = self.untold.saturating_add(1);
             self.lost = self.lost.saturating_add(1);
         }
+    }
+}
+
+/// A task that ends with its run.
+#[derive(Debug)]
+pub(super) struct Hearing(pub(super) AbortHandle);
+
+impl Drop for Hearing {
+    fn drop(&mut self) {
+        self.0.abort();
     }
 }
 
@@ -285,6 +306,31 @@ impl State {
             *count = count.saturating_add(times);
             run.tell(if record.guard < guards::FIRST { record.guard } else { 0 }, &event);
         }
+    }
+
+    /// Puts on record which denied addresses a run has asked for, and tells its client. `false` when that was all for the
+    /// moment.
+    pub(super) fn report_addresses(&mut self, run: &RunId) -> bool {
+        let Some(run) = self.runs.get_mut(run) else { return false };
+        let of = run.entry.run.to_string();
+        let reports: Vec<Denied> =
+            run.addresses.iter_mut().flat_map(|guard| guard.by_ref().take(AT_ONCE)).collect();
+        for denied in &reports {
+            let kind = Kind::Access(Access { operation: Operation::Connect, outcome: denied.outcome() });
+            let fill = |envelope: &mut Envelope| denied.describe(lineage(denied.pid, 0), envelope);
+            let event = self.record.report(&of, kind, fill);
+            let count = if denied.refused { &mut run.denied } else { &mut run.flagged };
+            *count = count.saturating_add(1);
+            run.tell(0, &event);
+        }
+        reports.len() == AT_ONCE
+    }
+
+    /// What a run's programs for addresses could not report.
+    pub(super) fn lost_addresses(&mut self, run: &RunId) {
+        let Some(run) = self.runs.get_mut(run) else { return };
+        let counts = run.addresses.as_ref().and_then(|guard| guard.counts().ok());
+        run.lost = run.lost.saturating_add(counts.map_or(0, |counts| counts.lost));
     }
 
     /// What is due every few seconds.
