@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::path::Path;
+use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
@@ -143,4 +144,31 @@ fn an_ordinary_users_run_does_not_reach_what_its_policy_denies() {
     let object = &events[0]["object"];
     assert_eq!((&object["guard"], &events[0]["process"]["name"]), (&"network.deny".into(), &"bash".into()));
     assert!(object["rule"].as_str().is_some_and(|rule| rule.contains("policy.toml:4")), "{object}");
+}
+
+/// A name that somebody gave the file before, and a file system that is mounted in the project.
+#[test]
+fn what_is_linked_or_mounted_in_the_project_is_refused_too() {
+    let Some(_service) = Service::up() else { return };
+    for tier in TIERS {
+        let mut site = Site::new();
+        let text = format!("KEY={}\n", site.host.value);
+        let secret = site.plant("home/project/.env", &text);
+        fs::hard_link(&secret, site.project().join("alias")).expect("a second name");
+        let inner = site.project().join("volume one/inner");
+        fs::create_dir_all(&inner).expect("a directory");
+        let mounted = Command::new("mount").args(["-t", "tmpfs", "none"]).arg(&inner).status();
+        assert!(mounted.is_ok_and(|status| status.success()));
+        fs::write(inner.join(".env"), &text).expect("a file on another file system");
+        let script = "cat alias; cat 'volume one/inner/.env'; echo end";
+        let bare = site.run(Run::bash(Tier::Bare, script));
+        assert_eq!(bare.text().matches("KEY=").count(), 2, "{bare}");
+        let outcome = site.run(Run::bash(tier, script));
+        let unmounted = Command::new("umount").arg(&inner).status();
+        assert!(unmounted.is_ok_and(|status| status.success()));
+        outcome.assert_supervised();
+        assert_eq!(outcome.text().matches("Permission denied").count(), 2, "{outcome}");
+        assert_eq!(outcome.stdout, b"end\n");
+        assert_eq!(outcome.events_of("access.denied").len(), 2, "{outcome}");
+    }
 }

@@ -10,7 +10,14 @@ use crate::policy::{Layer, Policy, Tier};
 pub(super) fn of(policy: &Policy, plan: &Plan, host: &Host, person: &Person) -> Vec<Promise> {
     let mut promises = vec![
         others(plan, host),
-        held("own environ", "readable, but holds what [variables] lets through and nothing else"),
+        held(
+            "own environ",
+            if is_on(plan, Layer::BpfLsm) {
+                "EACCES, and holds what [variables] lets through and nothing else"
+            } else {
+                "readable, but holds what [variables] lets through and nothing else"
+            },
+        ),
         files(plan, host),
         guarded(plan),
         output(policy),

@@ -7,7 +7,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use keyblind_events::{Errno, Kind, SessionId};
+use keyblind_events::{Errno, Event, Kind, SessionId};
 
 use super::Options;
 use super::inside::MARK;
@@ -331,7 +331,13 @@ fn judge(
     let tripwires = targets.iter().filter(|(_, kind)| *kind != Target::Canary).count();
     // The other tiers refuse without an event until the opener answers opens.
     let expected = if matches!(tier, Some(Tier::Mount | Tier::Kernel)) { tripwires } else { 0 };
-    let recorded = seen.events.iter().filter(|event| matches!(event.kind, Kind::Access(_))).count();
+    // Programs of the kernel tell of more: of what this run looks at besides, such as its own variables.
+    let of_target = |event: &&Event| {
+        let path = event.envelope.object.as_ref().and_then(|object| object.path.as_deref());
+        targets.iter().any(|(target, _)| path == Some(target.as_path()))
+    };
+    let accesses = seen.events.iter().filter(|event| matches!(event.kind, Kind::Access(_)));
+    let recorded = accesses.filter(of_target).count();
     let (events, duration) = ((recorded, expected), seen.duration);
     Ok(Trial { what, tier, attempts, canary_bytes, events, confined, duration, enforce })
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::{PlanError, Request};
 use crate::host::{Found, Kind, Survey};
-use crate::policy::{Access, Base, CacheMode, Located, PathPattern, Policy, Roots};
+use crate::policy::{Access, Base, CacheMode, Guard, Located, PathPattern, Policy, Roots};
 
 /// A tree or file that a run sees.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,11 +78,19 @@ pub fn wanted(policy: &Policy, roots: &Roots<'_>, programs: bool) -> Vec<PathBuf
         let parents = exact.filter_map(|path| path.value.resolve(roots)?.parent().map(Path::to_owned));
         let trees = policy.guards.iter().flat_map(|guard| &guard.under);
         let trees = trees.filter_map(|tree| tree.value.resolve(roots));
-        let more: Vec<PathBuf> = parents.chain(trees).collect();
+        let named = policy.guards.iter().flat_map(|guard| named_at_top(guard, roots));
+        let more: Vec<PathBuf> = parents.chain(trees).chain(named).collect();
         paths.extend(more);
     }
     paths.extend(NAME_SERVICE.into_iter().chain(SYSFS).chain(FROZEN).chain(KERNEL_FILES).map(PathBuf::from));
     paths
+}
+
+/// Where the exact names of a guard would be, directly in the trees in which they count.
+pub(super) fn named_at_top(guard: &Guard, roots: &Roots<'_>) -> Vec<PathBuf> {
+    let trees: Vec<PathBuf> = guard.under.iter().filter_map(|tree| tree.value.resolve(roots)).collect();
+    let names = guard.name.iter().flat_map(|name| name.value.alternatives()).filter(|name| name.is_exact());
+    names.flat_map(|name| trees.iter().map(move |tree| tree.join(name.as_str()))).collect()
 }
 
 /// A writable directory that holds everything would turn absence into its opposite. `own` are keyblind's files.

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use super::places::{Place, lies_in};
+use super::places::{Place, lies_in, named_at_top};
 use crate::host::Survey;
 use crate::policy::{Access, Action, Guard, Policy, Roots};
 
@@ -138,6 +138,14 @@ impl One<'_> {
     }
 
     fn names(&mut self, roots: &Roots<'_>, survey: &Survey) {
+        // The object as well, where it is cheap to find: it may have another name already.
+        for path in named_at_top(self.guard, roots) {
+            for found in survey.get(&path) {
+                if self.place(&found.real).is_some() && self.is_guarded(&found.real, roots) {
+                    self.add(Object::There(found.real.clone()));
+                }
+            }
+        }
         for tree in self.guard.under.iter().filter_map(|tree| tree.value.resolve(roots)) {
             let trees: Vec<PathBuf> = survey
                 .get(&tree)

@@ -1,7 +1,9 @@
 //! A run's scope at the host service: what is guarded in it is told here, and what the kernel saw is heard here.
 
-use std::fs::File;
+use std::ffi::OsString;
+use std::fs::{self, File};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
@@ -74,6 +76,7 @@ impl RunScope {
         };
         let mut named = Vec::with_capacity(plan.watched.len() + plan.tripwires.len());
         let mut batch = Batch::default();
+        let mounts = mount_points();
         for watched in &plan.watched {
             let Some(guard) = materials.policy.policy.guards.get(watched.guard) else { continue };
             let path = match &watched.object {
@@ -82,6 +85,11 @@ impl RunScope {
             };
             named.push(Named { guard: guard.id.value.clone(), reason: guard.reason.clone(), path });
             batch.add(number(named.len()), watched, &materials.person)?;
+            // What is mounted below is another tree, with a root of its own.
+            for below in within(&mounts, &watched.object) {
+                let watched = Watched { object: below, ..watched.clone() };
+                batch.add(number(named.len()), &watched, &materials.person)?;
+            }
         }
         let objects: Vec<BorrowedFd<'_>> = batch.objects.iter().map(|(_, fd)| fd.as_fd()).collect();
         let scope = offer.begin(registration, Some(project.as_fd()), &batch.guards, &objects)?;
@@ -187,6 +195,38 @@ impl AsRawFd for RunScope {
     }
 }
 
+/// Where file systems are mounted, by the paths of this process.
+fn mount_points() -> Vec<PathBuf> {
+    let text = fs::read("/proc/self/mountinfo").unwrap_or_default();
+    let points = text.split(|byte| *byte == b'\n').filter_map(|line| line.split(|byte| *byte == b' ').nth(4));
+    points.map(|point| PathBuf::from(OsString::from_vec(unescaped(point)))).collect()
+}
+
+/// proc_pid_mountinfo(5): space, tab, newline and backslash are three octal digits behind a backslash.
+fn unescaped(text: &[u8]) -> Vec<u8> {
+    let mut plain = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((byte, after)) = rest.split_first() {
+        let digits = (*byte == b'\\').then(|| after.get(..3)).flatten();
+        let value = digits.and_then(|digits| u8::from_str_radix(std::str::from_utf8(digits).ok()?, 8).ok());
+        plain.push(value.unwrap_or(*byte));
+        rest = if value.is_some() { after.get(3..).unwrap_or_default() } else { after };
+    }
+    plain
+}
+
+/// The same on each mount below a watched directory.
+fn within(mounts: &[PathBuf], object: &Object) -> Vec<Object> {
+    let (Object::There(above) | Object::Named { below: above, .. }) = object else { return Vec::new() };
+    let inside = mounts.iter().filter(|mount| *mount != above && mount.starts_with(above));
+    inside
+        .map(|mount| match object {
+            Object::Named { name, .. } => Object::Named { below: mount.clone(), name: name.clone() },
+            Object::There(_) | Object::Holds(_) => Object::There(mount.clone()),
+        })
+        .collect()
+}
+
 /// Objects in one message to the service.
 const BATCH: usize = 64;
 /// Bytes of a command's name in the service's list.
@@ -276,5 +316,29 @@ impl Batch {
         let place = u8::try_from(self.objects.len()).map_err(|_too_many| RunError::TooManyGuarded)?;
         self.objects.push((path.to_owned(), opened.into()));
         Ok(Some(place))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_guard_goes_on_below_every_mount_in_its_tree() {
+        let mounts = ["/", "/p", "/p/a b", "/p/a b/c", "/pq", "/q"].map(PathBuf::from);
+        let named = Object::Named { below: "/p".into(), name: ".env".into() };
+        let below = |path: &str| Object::Named { below: path.into(), name: ".env".into() };
+        assert_eq!(within(&mounts, &named), [below("/p/a b"), below("/p/a b/c")]);
+        assert_eq!(within(&mounts, &Object::There("/q".into())), []);
+        assert_eq!(within(&mounts, &Object::Holds("/".into())), []);
+        assert_eq!(unescaped(b"/p/a\\040b\\134\\9"), b"/p/a b\\\\9");
+    }
+
+    #[test]
+    fn a_long_command_is_known_by_its_end() {
+        assert_eq!(tail("/bin/sh"), "/bin/sh");
+        let long = format!("/{}/sh", "\u{e9}".repeat(200));
+        let short = tail(&long);
+        assert!(short.len() <= LONGEST_COMMAND && short.ends_with("/sh"), "{short}");
     }
 }
