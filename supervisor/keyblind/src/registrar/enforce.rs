@@ -132,23 +132,28 @@ impl Enforcement {
                     (false, true) => Reach::Tree,
                     (false, false) => Reach::Object,
                 };
-                programs.kernel.enrol(slot, &Guard { number, object, reach, refuses, how })
+                let guard = Guard { number, object, reach, refuses, how };
+                programs.kernel.enrol(slot, &guard).map(drop)
             }
             Some(name) if name.contains(&b'*') => {
                 return Err("a name with * is judged by its content, which is not built yet".to_owned());
             }
             Some(name) => {
                 let trees = programs.trees.entry(slot.number()).or_default();
-                let set = trees.iter().position(|tree| *tree == id).unwrap_or_else(|| {
-                    trees.push(id);
-                    trees.len() - 1
-                });
-                let set = u32::try_from(set).unwrap_or(u32::MAX);
+                let known = trees.iter().position(|tree| *tree == id);
+                let set = u32::try_from(known.unwrap_or(trees.len())).unwrap_or(u32::MAX);
                 let guard = NameGuard { number, under: object, names: &[name], set, refuses, how };
-                programs.kernel.enrol_names(slot, &guard)
+                let named = match known {
+                    Some(_) => programs.kernel.enrol_more_names(slot, &guard),
+                    None => programs.kernel.enrol_names(slot, &guard).map(drop),
+                };
+                if named.is_ok() && known.is_none() {
+                    trees.push(id);
+                }
+                named
             }
         };
-        enrolled.map(drop).map_err(|error| error.to_string())
+        enrolled.map_err(|error| error.to_string())
     }
 
     /// Takes a set back; no scope goes by it any more.

@@ -137,6 +137,22 @@ impl Kernel {
 
     /// Guards names below a directory for one set of guards.
     pub fn enrol_names(&mut self, slot: PolicySlot, guard: &NameGuard<'_>) -> Result<Enrolled> {
+        self.name_all(slot, guard)?;
+        let enrolled = self.label(guard.under)?;
+        let bit = 1 << guard.set;
+        self.says(slot, enrolled.object, |entry| entry.names |= bit)?;
+        self.bump()?;
+        Ok(enrolled)
+    }
+
+    /// Guards more names below a directory that is enrolled with this very set of names.
+    pub fn enrol_more_names(&mut self, slot: PolicySlot, guard: &NameGuard<'_>) -> Result<()> {
+        self.name_all(slot, guard)?;
+        // A file of that name may be known as harmless.
+        self.bump()
+    }
+
+    fn name_all(&mut self, slot: PolicySlot, guard: &NameGuard<'_>) -> Result<()> {
         let refuse = |what: &[u8], why: &str| KernelError::Enrol {
             what: format!("the name {}", String::from_utf8_lossy(what).escape_debug()),
             why: why.to_owned(),
@@ -160,10 +176,7 @@ impl Kernel {
             }
             named("SLOT_NAMES", self.maps.slot_names.insert(Wire(key), Wire(entry), 0))?;
         }
-        let enrolled = self.label(guard.under)?;
-        self.says(slot, enrolled.object, |entry| entry.names |= bit)?;
-        self.bump()?;
-        Ok(enrolled)
+        Ok(())
     }
 
     /// Withdraws a set of guards. No scope may use it any more.
