@@ -10,6 +10,7 @@ mod demo;
 mod doctor;
 mod endings;
 mod jobs;
+mod kernel_tier;
 mod review;
 mod start;
 mod streams;

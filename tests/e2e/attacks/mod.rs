@@ -4,7 +4,6 @@ mod descriptors;
 mod environ;
 mod files;
 mod kernel;
-mod kernel_tier;
 mod output;
 mod processes;
 mod sockets;
@@ -12,10 +11,10 @@ mod sockets;
 use keyblind_tests::{Attack, Tier};
 
 /// The name of a row's test, and the row.
-type Row = (&'static str, fn() -> Attack);
+pub(crate) type Row = (&'static str, fn() -> Attack);
 
 /// Every row, by the section of the page.
-const SECTIONS: &[(&str, &[Row])] = &[
+pub(crate) const SECTIONS: &[(&str, &[Row])] = &[
     ("Variables", environ::ALL),
     ("Processes and memory", processes::ALL),
     ("Files", files::ALL),

@@ -5,6 +5,14 @@ mod packages;
 mod shell;
 mod tools;
 
+use keyblind_tests::Job;
+
 /// Why `/dev/shm` is closed in place.
 const SHARED: &str =
     "without mounts /dev/shm is the host's, with what other processes of the user keep there";
+
+/// A job and the name of its test.
+type Row = (&'static str, fn() -> Job);
+
+/// Every job.
+pub(crate) const ALL: [&[Row]; 4] = [languages::ALL, packages::ALL, shell::ALL, tools::ALL];
