@@ -94,6 +94,7 @@ const PROGRAMS: &[&str] = &[
     "xxd",
     "yes",
     "git",
+    "git-upload-pack",
     "strace",
     "mke2fs",
     "mkfs.btrfs",

@@ -21,7 +21,7 @@ const TARGETS: &[Target] = &[
     Target {
         name: "e2e",
         only: "attacks::",
-        skip: &["attacks::output::", "attacks::the_attacks_page"],
+        skip: &["attacks::output::", "attacks::the_attacks_page", "kernel_tier::"],
         threads: 2,
         without_bpf: false,
     },

@@ -28,7 +28,7 @@ const INIT: &str = include_str!("guest/init.sh");
 const GUEST: &str = include_str!("guest/guest.sh");
 
 /// A whole ring in one guest; emulated, and beside other work.
-const LIMIT: Duration = Duration::from_secs(600);
+const LIMIT: Duration = Duration::from_secs(900);
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
