@@ -1,6 +1,7 @@
 //! What is run in a guest: the test targets, and what the guest offers them.
 
 use super::artifacts;
+use super::kernels::PERF_EVENTS;
 use super::ring::Guest;
 
 /// The test targets of the ring.
@@ -38,7 +39,6 @@ const OFFERED: &[&str] = &[
     "fanotify",
     "core-file",
     "io-uring",
-    "perf-events",
     "git",
     "python3",
     "perl",
@@ -71,9 +71,11 @@ pub(super) fn targets() -> Vec<&'static str> {
 /// every target is looked at, those as well that the ring leaves to the host.
 pub(super) fn script(guest: Guest, filter: Option<&str>) -> String {
     let required = OFFERED.iter().copied().chain(guest.kernel.offers().iter().copied());
+    // 3 refuses ordinary users, and the tests that would open events are skipped.
+    let paranoid = if guest.kernel.offers().contains(&PERF_EVENTS) { 2 } else { 3 };
     let mut text = format!(
         "export KEYBLIND_BIN={} KEYBLIND_SKIPS=/run/skips KEYBLIND_KERNEL={} KEYBLIND_BPF={} KEYBLIND_REQUIRE={}\n\
-         status=0\n",
+         echo {paranoid} > /proc/sys/kernel/perf_event_paranoid\nstatus=0\n",
         artifacts::in_guest("bin", "keyblind"),
         guest.kernel.series(),
         u8::from(guest.bpf),
@@ -133,6 +135,10 @@ mod tests {
             text.contains("tiocsti")
         };
         assert!(required(Kernel::V6_1) && !required(Kernel::V6_12));
+        let paranoid = |kernel| {
+            script(Guest { kernel, bpf: true }, None).contains("echo 3 > /proc/sys/kernel/perf_event")
+        };
+        assert!(paranoid(Kernel::V6_12) && !paranoid(Kernel::V7_2));
     }
 
     #[test]
